@@ -1,0 +1,169 @@
+"""Documents in and out: strict YAML for what people write, canonical JSON for what gets hashed."""
+
+import hashlib
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import pandas as pd
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from rancast.errors import ConfigurationError
+
+YAML_LIMIT_BYTES = 256 * 1024
+
+DocumentT = TypeVar("DocumentT", bound=BaseModel)
+
+
+class Document(BaseModel):
+    """A frozen model that refuses unknown keys; the base of everything that is written down."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+def parse_duration(value: Any) -> timedelta:
+    """Read '30min', '7d', '5s' or ISO 8601 'PT30M' as a timedelta.
+
+    Raises ValueError for anything else, bare numbers included, since their unit would be a guess.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "").isdigit():
+        try:
+            return pd.Timedelta(value).to_pytimedelta()
+        except ValueError:
+            pass
+    raise ValueError(f"{value!r} is not a duration; write a number and a unit, such as 30min or 7d")
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a timedelta as ISO 8601, 'P0DT0H30M0S', which `parse_duration` reads back."""
+    return pd.Timedelta(value).isoformat()
+
+
+Duration = Annotated[
+    timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)
+]
+
+
+def canonical_json(value: Any) -> bytes:
+    """Serialise as JSON with sorted keys and no white space: equal values give equal bytes."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain
+    ).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no canonical JSON form")
+
+
+def sha256(data: bytes) -> str:
+    """Return the hexadecimal SHA-256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON."""
+    return sha256(canonical_json(value))
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader without aliases, since a few of them can expand to gigabytes."""
+
+    def compose_node(self, parent: Any, index: int) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.MarkedYAMLError(
+                None, None, "aliases (*name) are not allowed", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for (key_node, _), key in zip(node.value, keys, strict=True):
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(
+                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: bytes, model: type[DocumentT], place: str) -> DocumentT:
+    """Parse `text` as one YAML document and validate it as `model`.
+
+    `place` names the file in errors. Raises ConfigurationError for a file over 256 KiB, broken
+    YAML, aliases, repeated keys, unknown keys and values of the wrong type, each with its key.
+    """
+    if len(text) > YAML_LIMIT_BYTES:
+        raise ConfigurationError(
+            f"{place} has {len(text):,} bytes; a YAML file may have {YAML_LIMIT_BYTES:,} at most."
+        )
+    try:
+        raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{place} is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{place} must hold keys and values, not {type(raw).__name__}.")
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigurationError(f"{place}: {explain(error, model)}") from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Turn pydantic's findings into one line each: the key, the value, what is expected."""
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "(the whole file)"
+        if item["type"] == "extra_forbidden":
+            lines.append(f"'{key}' is not a known key; known here: {_known(model, item['loc'])}")
+        elif item["type"] == "missing":
+            lines.append(f"'{key}' is missing")
+        else:
+            lines.append(f"'{key}' is {str(item['input'])[:200]!r}: {item['msg']}")
+    return "; ".join(lines) + "."
+
+
+def _known(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """List the fields beside an unknown key, following the path through nested models."""
+    current: Any = model
+    for part in location[:-1]:
+        field = current.model_fields.get(part) if isinstance(current, type) else None
+        nested = [] if field is None else list(_models_in(field.annotation))
+        if len(nested) != 1:
+            return "see the schema in docs"
+        current = nested[0]
+    return ", ".join(current.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+
+
+def read_yaml(path: Path, model: type[DocumentT]) -> DocumentT:
+    """Read a YAML file as `model`; see `parse_yaml` for what is refused."""
+    return parse_yaml(path.read_bytes(), model, str(path))
+
+
+def find_yaml(folder: Path, kind: str, name: str) -> Path:
+    """Return FOLDER/NAME.yaml; `kind` is the word for it in errors.
+
+    Raises ConfigurationError that lists the known names where there is no such file.
+    """
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        listed = ", ".join(known) or f"none, since {folder} holds no YAML file"
+        raise ConfigurationError(f"{kind} {name!r} not found; known: {listed}.")
+    return folder / f"{name}.yaml"

@@ -1,0 +1,4 @@
+"""Tasks touch the world: each outside system in exactly one file, with its retries and timeouts.
+
+Decisions live in `rancast`, the order of things in `flows`.
+"""

@@ -1,15 +1,13 @@
 """What steps hand each other: references to immutable content, and the manifests that list it."""
 
-from datetime import date, datetime
-from typing import Any, Literal
+from datetime import date, datetime, timedelta
+from typing import Any
 
 from pydantic import Field
 
-from rancast.documents import Document, digest
+from rancast.documents import Document, format_duration
 
 SCHEMA_VERSION = 1
-
-Day = date
 
 
 class Reference(Document):
@@ -59,31 +57,6 @@ class RowCounts(Document):
         return self.raw == self.curated + self.quarantined + self.duplicates
 
 
-class PartitionManifest(Document):
-    """What one partition holds and what it was made from: `manifest.json` in the lake.
-
-    `digest` covers every other field; times, ETags and run ids are not among them, so that equal
-    input gives an equal manifest on any machine.
-    """
-
-    schema_version: Literal[1] = SCHEMA_VERSION
-    dataset: str
-    date: Day
-    rows: RowCounts
-    sources: tuple[Source, ...]
-    coverage: float | None
-    is_refused: bool = False
-    reasons: tuple[str, ...] = ()
-    files: tuple[Reference, ...] = ()
-    digest: str = ""
-
-    def sealed(self) -> "PartitionManifest":
-        """Return a copy whose `digest` is that of its other fields."""
-        return self.model_copy(
-            update={"digest": digest(self.model_dump(mode="json") | {"digest": ""})}
-        )
-
-
 def jsonable(value: Any) -> Any:
     """Return pydantic models within lists and mappings as plain JSON values."""
     if isinstance(value, Document):
@@ -92,4 +65,6 @@ def jsonable(value: Any) -> Any:
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [jsonable(item) for item in value]
-    return value
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    return value.isoformat() if isinstance(value, (date, datetime)) else value

@@ -202,6 +202,64 @@ class UseCase(Document):
             )
         return self
 
+    def feature_view(self) -> "FeatureView":
+        """Return what features depend on."""
+        return FeatureView(**{name: getattr(self, name) for name in FeatureView.model_fields})
+
+    def table_view(self) -> "TableView":
+        """Return what the training table depends on."""
+        return TableView(**{name: getattr(self, name) for name in TableView.model_fields})
+
+    def fit_view(self) -> "FitView":
+        """Return what a fit depends on, apart from its candidate and its table."""
+        return FitView(
+            problem=self.problem,
+            entity=self.entity,
+            metric=self.metric,
+            folds=self.split.folds,
+            embargo=self.split.embargo,
+            search=self.search,
+            seed=self.seed,
+            alerts=self.alerts,
+            refit_on_holdout=self.refit_on_holdout,
+            categories=self.features.categories,
+            slices=tuple(item.column for item in self.gates.slices),
+        )
+
+
+class FeatureView(Document):
+    """The part of a use case that features depend on; their step keys hash nothing else."""
+
+    dataset: Name
+    entity: str
+    where: str | None
+    grid: Grid
+    features: Features
+
+
+class TableView(FeatureView):
+    """The part of a use case that its training table depends on."""
+
+    problem: Problem
+    target: Target
+    split: Split
+
+
+class FitView(Document):
+    """The part of a use case that fitting one candidate depends on."""
+
+    problem: Problem
+    entity: str
+    metric: str
+    folds: int
+    embargo: Duration
+    search: Search
+    seed: int
+    alerts: Alerts | None
+    refit_on_holdout: bool
+    categories: tuple[str, ...]
+    slices: tuple[str, ...]
+
 
 def load_use_case(home: Path, name: str) -> UseCase:
     """Read use_cases/NAME.yaml below `home`.

@@ -1,0 +1,196 @@
+"""How good one model was on the holdout: metrics with intervals, and the groups where it fails.
+
+Nothing is decided here: `decisions` compares two models and applies the gates. A metric that
+cannot be computed is listed under `missing` with the reason, so that a gate on it fails closed.
+"""
+
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from rancast.bootstrap import ClusterCodes, cluster_bootstrap, cluster_codes, percentile_interval
+from rancast.documents import Document
+from rancast.errors import EvidenceError
+from rancast.metrics import FloatArray, Metric, find_metric
+from rancast.use_cases import Problem
+
+KEY_COLUMNS = ("entity", "time", "y", "prediction")
+MAXIMUM_SLICES = 100
+
+
+class Interval(Document):
+    """A value and its bootstrap interval; no bounds where there is one cluster of each kind."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class SliceScore(Document):
+    """One group of the holdout: its rows and the first metric on them, or why there is none."""
+
+    column: str
+    value: str
+    rows: int
+    positives: int | None
+    metric: str
+    score: float | None
+    reason: str | None = None
+
+
+class Evaluation(Document):
+    """What one model was worth on its holdout rows.
+
+    `metrics` maps a name to its interval; `missing` maps the others that were asked for to the
+    reason. `clusters` counts entities and UTC days. `positives` is None for regression.
+    """
+
+    problem: Problem
+    metrics: dict[str, Interval]
+    missing: dict[str, str] = {}
+    rows: int
+    positives: int | None
+    clusters: dict[str, int]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    threshold: float | None = None
+    slices: tuple[SliceScore, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(
+    predictions: pd.DataFrame,
+    problem: Problem,
+    metrics: tuple[str, ...],
+    seed: int,
+    confidence: float = 0.95,
+    threshold: float | None = None,
+) -> Evaluation:
+    """Evaluate one model's `predictions` [entity, time, y, prediction, *slice columns].
+
+    The first of `metrics` is also computed on each value of each slice column. Metrics at a
+    threshold (precision, recall, alerts_per_day) need `threshold`. The bounds enclose both the
+    interval from resampled entities and the one from resampled days.
+
+    Raises EvidenceError for no rows or missing columns, ConfigurationError for unknown metrics.
+    """
+    _check_columns(predictions)
+    clusters = cluster_codes(predictions)
+    days = int(clusters["day"].max()) + 1
+    found = [find_metric(name, problem, threshold, days) for name in metrics]
+    values: dict[str, Interval] = {}
+    missing: dict[str, str] = {}
+    notes: list[str] = []
+    for metric in found:
+        try:
+            values[metric.name] = _interval(metric, predictions, clusters, seed, confidence)
+        except EvidenceError as error:
+            missing[metric.name] = str(error)
+    for kind, codes in clusters.items():
+        if codes.max() < 1:
+            notes.append(f"The rows lie in a single {kind}: intervals leave its spread out.")
+    slices, slice_notes = _slices(predictions, found[0]) if found else ((), [])
+    return Evaluation(
+        problem=problem,
+        metrics=values,
+        missing=missing,
+        rows=len(predictions),
+        positives=_positives(predictions, problem),
+        clusters={kind: int(codes.max()) + 1 for kind, codes in clusters.items()},
+        confidence=confidence,
+        threshold=threshold,
+        slices=slices,
+        notes=tuple(notes + slice_notes),
+    )
+
+
+def columns_of(predictions: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+    """Return (y, prediction) of a prediction frame as float64 arrays (rows,)."""
+    return (
+        predictions["y"].to_numpy(dtype=np.float64),
+        predictions["prediction"].to_numpy(dtype=np.float64),
+    )
+
+
+def _check_columns(predictions: pd.DataFrame) -> None:
+    absent = [name for name in KEY_COLUMNS if name not in predictions.columns]
+    if absent:
+        raise EvidenceError(
+            f"the predictions lack {', '.join(absent)}; they have {', '.join(predictions.columns)}."
+        )
+    if predictions.empty:
+        raise EvidenceError(
+            "the holdout has no rows to evaluate on; take a longer history or a longer holdout."
+        )
+    if predictions["y"].isna().any():
+        raise EvidenceError(
+            f"{int(predictions['y'].isna().sum()):,} of {len(predictions):,} holdout rows have no "
+            "label; leave unlabelled rows out of the training table."
+        )
+
+
+def _interval(
+    metric: Metric,
+    predictions: pd.DataFrame,
+    clusters: dict[str, ClusterCodes],
+    seed: int,
+    confidence: float,
+) -> Interval:
+    """Return the metric with bounds that enclose those of each way to cluster."""
+    y, prediction = columns_of(predictions)
+    value = metric(y, prediction)
+    bounds = []
+    for codes in clusters.values():
+        if codes.max() < 1:
+            continue
+        draws = cluster_bootstrap(metric, y, [prediction], codes, seed=seed)[:, 0]
+        bounds.append(percentile_interval(draws, confidence))
+    if not bounds:
+        return Interval(value=value)
+    return Interval(
+        value=value, low=min(low for low, _ in bounds), high=max(high for _, high in bounds)
+    )
+
+
+def _positives(predictions: pd.DataFrame, problem: Problem) -> int | None:
+    return int(predictions["y"].sum()) if problem == "classification" else None
+
+
+def _slices(predictions: pd.DataFrame, metric: Metric) -> tuple[tuple[SliceScore, ...], list[str]]:
+    """Score each value of each slice column; at most the largest `MAXIMUM_SLICES` of a column."""
+    scores: list[SliceScore] = []
+    notes: list[str] = []
+    for column in predictions.columns.drop(list(KEY_COLUMNS)):
+        labels = slice_labels(predictions[column])
+        sizes = labels.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        if len(sizes) > MAXIMUM_SLICES:
+            notes.append(
+                f"{column} has {len(sizes):,} values; only the {MAXIMUM_SLICES} largest are slices."
+            )
+        groups = predictions.groupby(labels)
+        for value in sorted(sizes.index[:MAXIMUM_SLICES]):
+            scores.append(_slice_score(groups.get_group(value), column, value, metric))
+    return tuple(scores), notes
+
+
+def slice_labels(values: pd.Series) -> pd.Series:
+    """Return slice values as text, "missing" where there is none."""
+    return values.astype(object).where(values.notna(), "missing").astype(str)
+
+
+def _slice_score(rows: pd.DataFrame, column: str, value: str, metric: Metric) -> SliceScore:
+    score, reason = None, None
+    try:
+        score = metric(*columns_of(rows))
+    except EvidenceError as error:
+        reason = str(error)
+    return SliceScore(
+        column=column,
+        value=value,
+        rows=len(rows),
+        positives=_positives(rows, metric.problem),
+        metric=metric.name,
+        score=score,
+        reason=reason,
+    )

@@ -1,0 +1,139 @@
+"""Settings from the environment or RANCAST_HOME/.env, typed; unset, everything is local files."""
+
+import os
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rancast.documents import sha256
+from rancast.errors import ConfigurationError
+
+DEVELOPMENT_KEY = "rancast-development-key-for-local-files-only"
+URL_SETTINGS = ("RANCAST_RAW_URL", "RANCAST_LAKE_URL", "MLFLOW_TRACKING_URI")
+
+
+class Settings(BaseSettings):
+    """Where things are and with which credentials; built by `load_settings`, inside a flow or task."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+    home: Path = Field(validation_alias="RANCAST_HOME")
+    raw_url: str = Field(default="", validation_alias="RANCAST_RAW_URL")
+    lake_url: str = Field(default="", validation_alias="RANCAST_LAKE_URL")
+    raw_credential: SecretStr | None = Field(
+        default=None, validation_alias="RANCAST_RAW_CONNECTION_STRING"
+    )
+    lake_credential: SecretStr | None = Field(
+        default=None, validation_alias="RANCAST_LAKE_CONNECTION_STRING"
+    )
+    shared_credential: SecretStr | None = Field(
+        default=None, validation_alias="AZURE_STORAGE_CONNECTION_STRING"
+    )
+    tracking_uri: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI")
+    pseudonym_key: SecretStr = Field(
+        default=SecretStr(DEVELOPMENT_KEY), validation_alias="RANCAST_PSEUDONYM_KEY"
+    )
+    task_runner: str = Field(default="thread", validation_alias="RANCAST_TASK_RUNNER")
+    workers: int = Field(default=4, ge=1, le=64, validation_alias="RANCAST_WORKERS")
+
+    @field_validator("task_runner")
+    @classmethod
+    def _is_known_runner(cls, value: str) -> str:
+        if value not in ("thread", "process"):
+            raise ValueError(
+                "this version runs tasks in 'thread' or 'process'; Dask comes with a later one"
+            )
+        return value
+
+    @property
+    def local(self) -> Path:
+        """The folder below which everything lies that is not configured to lie elsewhere."""
+        return self.home / ".local"
+
+    @property
+    def raw(self) -> str:
+        """URL of the raw container."""
+        return self.raw_url or (self.local / "raw").as_uri()
+
+    @property
+    def lake(self) -> str:
+        """URL of the lake container."""
+        return self.lake_url or (self.local / "lake").as_uri()
+
+    @property
+    def tracking(self) -> str:
+        """URI of MLflow's tracking and registry store."""
+        return self.tracking_uri or f"sqlite:///{self.local / 'mlflow' / 'mlflow.db'}"
+
+    def credential(self, store: Literal["raw", "lake"]) -> SecretStr | None:
+        """Return the connection string of one store; None means a file or DefaultAzureCredential."""
+        own = self.raw_credential if store == "raw" else self.lake_credential
+        url = self.raw if store == "raw" else self.lake
+        return None if url.startswith("file:") else own or self.shared_credential
+
+    @property
+    def pseudonym_key_id(self) -> str:
+        """Short name of the pseudonym key; part of what is derived with it, and not secret."""
+        return sha256(b"rancast key id:" + self.pseudonym_key.get_secret_value().encode())[:12]
+
+    def pseudonym_secret(self) -> bytes:
+        """Return the key of the subscriber pseudonyms.
+
+        Raises ConfigurationError where the development key would be used on anything but local data.
+        """
+        secret = self.pseudonym_key.get_secret_value()
+        if secret == DEVELOPMENT_KEY and not all(map(_is_local, (self.raw, self.lake))):
+            raise ConfigurationError(
+                "RANCAST_PSEUDONYM_KEY is unset, and the development key is refused since the raw or "
+                "lake container is not local: set it to a secret of your own, for example from "
+                "`openssl rand -hex 32`, and keep it, since pseudonyms change with it."
+            )
+        return secret.encode()
+
+
+def _is_local(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "file" or parts.hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def find_home() -> Path:
+    """Return RANCAST_HOME, by default the checkout that this module lies in."""
+    return Path(os.environ.get("RANCAST_HOME") or Path(__file__).parents[1]).resolve()
+
+
+def load_settings() -> Settings:
+    """Read the settings now; the environment goes before RANCAST_HOME/.env.
+
+    Raises ConfigurationError for a value that cannot be, for a home without datasets, and for a
+    worker whose URLs are unset, since it would write into its own folder.
+    """
+    home = find_home()
+    if not (home / "datasets").is_dir():
+        raise ConfigurationError(
+            f"RANCAST_HOME is {home}, which has no folder 'datasets'; set it to the folder that holds "
+            "datasets/, expectations/ and use_cases/."
+        )
+    try:
+        settings = Settings(_env_file=home / ".env", RANCAST_HOME=home)  # type: ignore[call-arg]
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise ConfigurationError(f"{found['loc'][0]} cannot be used: {found['msg']}.") from None
+    _refuse_unconfigured_worker(settings)
+    return settings
+
+
+def _refuse_unconfigured_worker(settings: Settings) -> None:
+    if "PREFECT__FLOW_RUN_ID" not in os.environ:
+        return
+    given = (settings.raw_url, settings.lake_url, settings.tracking_uri)
+    unset = [name for name, value in zip(URL_SETTINGS, given, strict=True) if not value]
+    if unset:
+        raise ConfigurationError(
+            f"This worker has no {', '.join(unset)}, and would write into its own folder "
+            f"{settings.local}: set each of them in the environment of the worker or of its work pool."
+        )

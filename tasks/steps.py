@@ -1,0 +1,292 @@
+"""The one adapter that turns a pure function into a Prefect task which computes nothing twice.
+
+A step's task takes references and configuration and looks its key up in the ledger; only where
+nothing is known there does it load the references, call the function, publish and record.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from logging import Logger, LoggerAdapter
+from typing import Any, get_args, get_type_hints
+
+import pandas as pd
+from prefect import Task, task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.context import TaskRunContext
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
+from prefect.runtime import task_run
+from pydantic import BaseModel, TypeAdapter
+
+from rancast import frames
+from rancast.code import code_digest
+from rancast.documents import canonical_json, sha256
+from rancast.errors import DataError, ObjectNotFound
+from rancast.references import Reference, jsonable
+from rancast.steps import Made, StepEntry, manifest_of, step_key
+from tasks.ledger import Ledger
+from tasks.stores import open_ledger
+
+STEPS: dict[str, "Step"] = {}
+
+
+class Step:
+    """A pure function under a name, and where in the lake its outputs go.
+
+    A function that returns a NamedTuple has one output per field, any other has the one output
+    `data`. Frames, bytes and text become files: `into` maps each to its name in the lake, a format
+    string over the call's arguments, `place` and `sha256`. Documents are facts, kept in the
+    ledger's entry. Outputs in `volatile` serialise to other bytes each time: the first ones recorded win.
+    `manifest` names the folder whose `manifest.json`, written last and at once, shows the outputs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        into: dict[str, str],
+        *,
+        volatile: tuple[str, ...] = (),
+        manifest: str | None = None,
+    ) -> None:
+        self.name, self.function, self.into = name, function, into
+        self.volatile, self.manifest = volatile, manifest
+        self.hints = get_type_hints(function)
+        STEPS[name] = self
+
+    def key(self, arguments: dict[str, Any], place: str = "") -> str:
+        """Return the step key of a call: its inputs' digests, configuration and code."""
+        inputs, config = _sort_arguments(self._complete(arguments))
+        digests = {name: _digests(value) for name, value in inputs.items()}
+        return step_key(
+            self.name, code_digest(self.function), digests, jsonable(config) | {"place": place}
+        )
+
+    def make(self, arguments: dict[str, Any], place: str = "", is_forced: bool = False) -> Made:
+        """Return what the call makes, from the ledger if it is there and its outputs exist.
+
+        A forced call computes anyway, and warns where the outcome is not the one known.
+        """
+        arguments = self._complete(arguments)
+        key, ledger = self.key(arguments, place), open_ledger()
+        known = ledger.step(key)
+        if known is not None and not is_forced and _exist(ledger, known):
+            self._show(ledger, known, arguments, place)
+            return Made(key=key, step=self.name, outputs=known.outputs, is_reused=True)
+        entry = self._compute(ledger, key, arguments, place)
+        recorded = self._record(ledger, entry)
+        self._show(ledger, recorded, arguments, place)
+        return Made(key=key, step=self.name, outputs=recorded.outputs, is_reused=False)
+
+    def remake(self, entry: StepEntry) -> None:
+        """Compute a recorded step once more since its outputs are lost."""
+        known = {name: _as_references(value) for name, value in entry.inputs.items()}
+        config = dict(entry.config)
+        place = config.pop("place")
+        typed = {
+            name: TypeAdapter(self.hints[name]).validate_python(value, strict=False)
+            for name, value in config.items()
+        }
+        self.make({**known, **typed}, place)
+
+    def _complete(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        bound = inspect.signature(self.function).bind(**arguments)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def _compute(
+        self, ledger: Ledger, key: str, arguments: dict[str, Any], place: str
+    ) -> StepEntry:
+        inputs, config = _sort_arguments(arguments)
+        loaded = {name: _load(ledger, inputs[name], self.hints[name]) for name in inputs}
+        result = _fields(self.function(**{**arguments, **loaded}))
+        facts = {name: jsonable(value) for name, value in result.items() if _is_fact(value)}
+        outputs = {
+            name: _publish(ledger, key, self._uri(name, arguments, place), value)
+            for name, value in result.items()
+            if name not in facts
+        }
+        return StepEntry(
+            key=key,
+            step=self.name,
+            code=code_digest(self.function),
+            inputs=jsonable(inputs),
+            config=jsonable(config) | {"place": place},
+            outputs=outputs,
+            facts=facts,
+            volatile=self.volatile,
+        )
+
+    def _uri(self, output: str, arguments: dict[str, Any], place: str) -> str:
+        return self.into[output].format_map({**arguments, "place": place, "sha256": "{sha256}"})
+
+    def _record(self, ledger: Ledger, entry: StepEntry) -> StepEntry:
+        recorded = ledger.record(entry)
+        if recorded.content != entry.content:
+            _logger().warning(
+                f"{self.name} is not deterministic: under the key {entry.key[:12]} it gave "
+                f"{recorded.content[:12]} before and {entry.content[:12]} now; the first one stays."
+            )
+        if _exist(ledger, recorded):
+            return recorded
+        ledger.supersede(entry)
+        return entry
+
+    def _show(
+        self, ledger: Ledger, entry: StepEntry, arguments: dict[str, Any], place: str
+    ) -> None:
+        if self.manifest is None:
+            return
+        folder = self.manifest.format_map({**arguments, "place": place})
+        name, data = f"{folder}/manifest.json", canonical_json(manifest_of(entry))
+        if not ledger.lake.exists(name) or ledger.lake.read(name) != data:
+            ledger.lake.write(name, data)
+
+
+def as_task(step: Step, run_name: str | None = None) -> Task[..., Made]:
+    """Return the Prefect task of a step: `.submit(place=..., is_forced=..., **arguments)`.
+
+    Its results persist as JSON under the flow run's id and the step key, so that a retry of the
+    flow run shows finished steps as Cached; the ledger alone decides what is computed.
+    """
+
+    def call(place: str = "", is_forced: bool = False, **arguments: Any) -> Made:
+        return step.make(arguments, place, is_forced)
+
+    def name_run() -> str:
+        given = task_run.parameters
+        return (run_name or step.name).format_map({**given, **given.get("arguments", {})})
+
+    def cache_key(context: TaskRunContext, given: dict[str, Any]) -> str:
+        key = step.key(given["arguments"], given["place"])
+        return f"{context.task_run.flow_run_id}-{key}-{given['is_forced']}"
+
+    call.__doc__ = step.function.__doc__
+    return task(
+        call,
+        name=step.name,
+        task_run_name=name_run,
+        persist_result=True,
+        result_serializer="json",
+        cache_policy=CacheKeyFnPolicy(cache_key_fn=cache_key),
+    )
+
+
+def serialise(value: Any) -> bytes:
+    """Return the bytes under which a frame, text or bytes are kept.
+
+    Raises TypeError for anything else, since no reader would know what it is.
+    """
+    if isinstance(value, pd.DataFrame):
+        return frames.to_parquet(value)
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes):
+        return value
+    raise TypeError(f"a step returned {type(value).__name__}, which has no form in the lake")
+
+
+def load_frame(reference: Reference, columns: list[str] | None = None) -> pd.DataFrame:
+    """Load a referenced frame, optionally only some of its columns, for a look or a plot."""
+    data = open_ledger().lake.read(reference.uri)
+    return frames.from_parquet(_verified(reference, data), reference.uri, columns)
+
+
+def _publish(ledger: Ledger, key: str, uri: str, value: Any) -> Reference:
+    data = serialise(value)
+    content = sha256(data)
+    reference = Reference(
+        uri=uri.format(sha256=content),
+        digest=content,
+        rows=len(value) if isinstance(value, pd.DataFrame) else None,
+        key=key,
+    )
+    ledger.lake.write_if_absent(reference.uri, data)
+    return reference
+
+
+def _sort_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell references, whose content is the input, from configuration, which is its own content."""
+    inputs = {name: value for name, value in arguments.items() if _is_input(value)}
+    return inputs, {name: value for name, value in arguments.items() if name not in inputs}
+
+
+def _is_input(value: Any) -> bool:
+    if isinstance(value, (list, tuple)) and value:
+        return all(isinstance(item, Reference) for item in value)
+    return isinstance(value, Reference)
+
+
+def _digests(value: Any) -> Any:
+    return value.digest if isinstance(value, Reference) else [item.digest for item in value]
+
+
+def _load(ledger: Ledger, value: Any, hint: Any) -> Any:
+    """Load references as what the function's parameter says: frames, or bytes."""
+    if isinstance(value, Reference):
+        return _decode(value, _read(ledger, [value])[0], hint)
+    item = get_args(hint)[0]
+    contents = _read(ledger, list(value))
+    return [_decode(one, data, item) for one, data in zip(value, contents, strict=True)]
+
+
+def _read(ledger: Ledger, references: list[Reference]) -> list[bytes]:
+    try:
+        return ledger.lake.read_many([reference.uri for reference in references])
+    except ObjectNotFound:
+        for reference in references:
+            _restore(ledger, reference)
+        return ledger.lake.read_many([reference.uri for reference in references])
+
+
+def _restore(ledger: Ledger, reference: Reference) -> None:
+    """Have the step that made a lost file make it again."""
+    if ledger.lake.exists(reference.uri):
+        return
+    entry = ledger.step(reference.key) if reference.key else None
+    if entry is None:
+        raise DataError(
+            f"{reference.uri} is not in the lake, and no ledger entry says how it was made; run "
+            "the ingest of that day again."
+        )
+    STEPS[entry.step].remake(entry)
+
+
+def _decode(reference: Reference, data: bytes, hint: Any) -> Any:
+    _verified(reference, data)
+    return frames.from_parquet(data, reference.uri) if hint is pd.DataFrame else data
+
+
+def _verified(reference: Reference, data: bytes) -> bytes:
+    if sha256(data) != reference.digest:
+        raise DataError(
+            f"{reference.uri} holds other bytes than were written (SHA-256 {sha256(data)[:12]}, "
+            f"not {reference.digest[:12]}); remove that file, and it is made again."
+        )
+    return data
+
+
+def _exist(ledger: Ledger, entry: StepEntry) -> bool:
+    return all(ledger.lake.exists(output.uri) for output in entry.outputs.values())
+
+
+def _fields(result: Any) -> dict[str, Any]:
+    fields = result._asdict() if hasattr(result, "_asdict") else {"data": result}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _is_fact(value: Any) -> bool:
+    return isinstance(value, BaseModel)
+
+
+def _as_references(value: Any) -> Any:
+    if isinstance(value, list):
+        return [Reference.model_validate(item) for item in value]
+    return Reference.model_validate(value)
+
+
+def _logger() -> Logger | LoggerAdapter[Logger]:
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger("rancast.steps")

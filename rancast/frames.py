@@ -1,4 +1,4 @@
-"""Data frames as Parquet bytes and back: the same frame gives the same bytes, with page checksums."""
+"""Data frames as Parquet bytes and back: equal frames give equal bytes, with page checksums."""
 
 import io
 
@@ -28,4 +28,5 @@ def from_parquet(data: bytes, place: str, columns: list[str] | None = None) -> p
         )
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{place} is not readable as Parquet: {error}") from error
-    return table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

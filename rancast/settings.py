@@ -119,7 +119,7 @@ def load_settings() -> Settings:
             "datasets/, expectations/ and use_cases/."
         )
     try:
-        settings = Settings(_env_file=home / ".env", RANCAST_HOME=home)  # type: ignore[call-arg]
+        settings = Settings(_env_file=home / ".env", RANCAST_HOME=home)
     except ValidationError as error:
         found = error.errors()[0]
         raise ConfigurationError(f"{found['loc'][0]} cannot be used: {found['msg']}.") from None

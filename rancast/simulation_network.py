@@ -21,22 +21,22 @@ LOSS_LIMIT = 0.05
 THROUGHPUT_LIMIT_MBPS = 5.0
 
 # The logarithm of load relative to its profile is an AR(1) that forgets within LOAD_MINUTES.
-LOAD_MINUTES = 60.0
+LOAD_MINUTES = 50.0
 LOAD_SPREAD = 0.18
 SITE_SHARE = 0.45  # of the load's variance is common to the cells of a site
 # Backlog relaxes towards what the utilisation demands, within BACKLOG_MINUTES.
 BACKLOG_MINUTES = 60.0
 BACKLOG_CEILING = 1.25
-BACKLOG_STEEPNESS = 0.06
+BACKLOG_STEEPNESS = 0.05
 
 LOAD_MEMORY = float(np.exp(-5.0 / LOAD_MINUTES))
 LOAD_STEP = LOAD_SPREAD * float(np.sqrt(1.0 - LOAD_MEMORY**2))
 BACKLOG_GAIN = 1.0 - float(np.exp(-5.0 / BACKLOG_MINUTES))
 
 # Standard deviations of what a period's measurement adds to the logarithm of its median.
-LATENCY_NOISE = 0.28
-LOSS_NOISE = 0.60
-THROUGHPUT_NOISE = 0.35
+LATENCY_NOISE = 0.32
+LOSS_NOISE = 0.70
+THROUGHPUT_NOISE = 0.40
 
 EVENT_PERIODS = 24.0  # mean length of outages and sleeps: two hours
 
@@ -231,7 +231,7 @@ def draw_cells(scale: Scale) -> Cells:
         site=site,
         technology=technology,
         area=(np.arange(sites) + rng.integers(3))[site] % len(BUSY_HOURS),
-        stress=0.76 + 0.15 * rng.permutation(spread),
+        stress=0.79 + 0.14 * rng.permutation(spread),
         shift_hours=rng.uniform(-0.7, 0.7, count),
         base_log_latency=base_latency,
         base_log_throughput=base_throughput,

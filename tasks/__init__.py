@@ -2,3 +2,7 @@
 
 Decisions live in `rancast`, the order of things in `flows`.
 """
+
+from tasks.environment import prepare
+
+prepare()  # before anything imports prefect

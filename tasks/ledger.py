@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from pydantic import ValidationError
 
 from rancast.champions import Pointer, Promotion, advance
-from rancast.documents import canonical_json
+from rancast.documents import DocumentT, canonical_json
 from rancast.errors import ObjectNotFound, StorageError, WriteConflict
 from rancast.steps import StepEntry
 from tasks.storage import Store
@@ -91,14 +91,14 @@ class Ledger:
             return None
 
     @staticmethod
-    def _parse(model: Any, data: bytes, name: str) -> Any:
+    def _parse(model: type[DocumentT], data: bytes, name: str) -> DocumentT:
         try:
             return model.model_validate_json(data)
         except ValidationError as error:
             raise StorageError(
                 f"{name} in the lake is not a ledger entry that this version reads "
-                f"({error.error_count()} faults, first: {error.errors()[0]['msg']}); restore it from "
-                "a backup, or remove it if it is a step's entry, which is then computed again."
+                f"({error.error_count()} faults, first: {error.errors()[0]['msg']}); restore it "
+                "from a backup, or remove it if it is a step's entry, which is then computed again."
             ) from error
 
 

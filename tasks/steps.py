@@ -36,7 +36,8 @@ class Step:
     A function that returns a NamedTuple has one output per field, any other has the one output
     `data`. Frames, bytes and text become files: `into` maps each to its name in the lake, a format
     string over the call's arguments, `place` and `sha256`. Documents are facts, kept in the
-    ledger's entry. Outputs in `volatile` serialise to other bytes each time: the first ones recorded win.
+    ledger's entry. Outputs in `volatile` serialise to other bytes each time: the first ones
+    recorded win.
     `manifest` names the folder whose `manifest.json`, written last and at once, shows the outputs.
     """
 
@@ -162,14 +163,14 @@ def as_task(step: Step, run_name: str | None = None) -> Task[..., Made]:
         return f"{context.task_run.flow_run_id}-{key}-{given['is_forced']}"
 
     call.__doc__ = step.function.__doc__
-    return task(
-        call,
+    decorate = task(
         name=step.name,
         task_run_name=name_run,
         persist_result=True,
         result_serializer="json",
         cache_policy=CacheKeyFnPolicy(cache_key_fn=cache_key),
     )
+    return decorate(call)
 
 
 def serialise(value: Any) -> bytes:

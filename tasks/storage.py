@@ -319,6 +319,148 @@ def _refuse_if(is_read_only: bool, name: str, setting: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long one request may take, so that an address where nobody answers is soon an error.
+
+    `timeout_s` bounds the connection and every wait for the next bytes, not a whole transfer.
+    After `retries` pauses of 2, 4, ... s (1 s more or less) the request has failed: by default
+    after 8 s at a closed port and 26 s at a server that accepts and says nothing.
+    """
+
+    timeout_s: float = 6.0
+    retries: int = 2
+    pause_base_s: int = 2
+
+
+class AzureStore:
+    """A container of Azure Blob Storage, or a prefix in it; every method is documented at `Store`.
+
+    One client with its pool of connections serves all threads. Every write is one Put Blob with a
+    checksum that the service verifies and keeps: nothing is visible before it is whole, and no
+    two writers can mix their blocks. ETags are the service's.
+    """
+
+    def __init__(self, address: "_Address", client: "ContainerClient", *, read_only: bool) -> None:
+        self._address = address
+        self._client = client
+        self._is_read_only = read_only
+
+    def __repr__(self) -> str:
+        return f"AzureStore({self.url})"
+
+    @property
+    def url(self) -> str:
+        return self._address.url
+
+    def list(self, prefix: str) -> Blobs:
+        start = self._address.base + _check_prefix(prefix)
+        with self._explained(prefix):
+            # a page holds up to 5,000 names; metadata tells the folders of a Data Lake account
+            listed = [
+                _listed(item, self._address.base)
+                for item in self._client.list_blobs(name_starts_with=start, include=["metadata"])
+                if not _is_folder(item)
+            ]
+        return sorted(listed, key=lambda item: item.name)
+
+    def read(self, name: str) -> bytes:
+        return self._download(name, connections=4)[0]
+
+    def read_many(self, names: Sequence[str]) -> Contents:
+        connections = max(1, WORKERS // max(1, len(names)))
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="storage") as pool:
+            try:
+                futures = [pool.submit(self._download, name, connections) for name in names]
+                wait(futures, return_when=FIRST_EXCEPTION)
+                return [future.result()[0] for future in futures if _has_ended(future)]
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def read_tagged(self, name: str) -> tuple[bytes, str]:
+        return self._download(name, connections=4)
+
+    def exists(self, name: str) -> bool:
+        try:
+            with self._explained(name):
+                self._blob(name).get_blob_properties()
+        except ObjectNotFound:
+            return False
+        return True
+
+    def write(self, name: str, data: bytes) -> None:
+        self._upload(name, data, overwrite=True)
+
+    def write_if_absent(self, name: str, data: bytes) -> bytes:
+        try:
+            self._upload(name, data, overwrite=False)
+        except WriteConflict:
+            return self.read(name)
+        return data
+
+    def write_if_match(self, name: str, data: bytes, etag: str | None) -> str:
+        try:
+            if etag is None:
+                return self._upload(name, data, overwrite=False)
+            return self._upload(name, data, overwrite=True, etag=etag, match_condition=IF_MATCH)
+        except WriteConflict:
+            # a reply lost on the way makes the client repeat a write that has already been done
+            with contextlib.suppress(ObjectNotFound):
+                current, current_etag = self.read_tagged(name)
+                if current == data:
+                    return current_etag
+            raise
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(ObjectNotFound), self._explained(name):
+            self._writable(name).delete_blob(delete_snapshots="include")
+
+    def _blob(self, name: str) -> "BlobClient":
+        return self._client.get_blob_client(self._address.base + check_name(name))
+
+    def _writable(self, name: str) -> "BlobClient":
+        _refuse_if(self._is_read_only, name, self._address.setting)
+        return self._blob(name)
+
+    def _upload(self, name: str, data: bytes, **conditions: Any) -> str:
+        with self._explained(name):
+            reply = self._writable(name).upload_blob(data, validate_content="md5", **conditions)
+        return str(reply["etag"])
+
+    def _download(self, name: str, connections: int) -> tuple[bytes, str]:
+        """Return verified content and its ETag; wrong and changing content is read again."""
+        blob = self._blob(name)
+        for _ in range(TRIES):
+            sums = _Sums()
+            with self._explained(name), contextlib.suppress(WriteConflict):
+                stream = blob.download_blob(
+                    max_concurrency=connections,
+                    decompress=False,
+                    raw_request_hook=sums.ask,
+                    raw_response_hook=sums.note,
+                )
+                data = stream.readall()
+                if sums.agree(data, stream.properties.content_settings.content_md5):
+                    return data, str(stream.properties.etag)
+        raise StorageError(
+            f"{name!r} in {self.url} came with another checksum than its content has, {TRIES} times; "
+            "check the network between here and there, or write the object again."
+        )
+
+    @contextlib.contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        """Turn the client's errors into one sentence; theirs may hold signatures of requests."""
+        from azure.core.exceptions import AzureError
+
+        try:
+            yield
+        except (AzureError, OSError) as error:
+            explained = self._address.explain(error, name)
+        else:
+            return
+        raise explained from None
+
+
 def open_store(
     url: str,
     connection_string: SecretStr | None = None,

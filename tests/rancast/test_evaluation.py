@@ -76,7 +76,7 @@ def test_one_day_has_no_day_interval_and_says_so() -> None:
 
 
 def test_slices_are_scored_by_the_first_metric() -> None:
-    """Each value of a slice column gets rows and the first metric, a missing value its own slice."""
+    """Each value of a slice column gets its rows and the first metric; missing is a value too."""
     sliced = FOUR.assign(kind=pd.Series(["5G", None, "5G", "4G"], dtype="str"))
     result = evaluate(sliced, "classification", ("brier", "log_loss"), seed=1)
     found = [(item.value, item.rows, item.positives, item.score) for item in result.slices]

@@ -18,7 +18,7 @@ def weighted(name: str, y: FloatArray, p: FloatArray, codes: FloatArray, draw: F
     metric = find_metric(name, threshold=0.5, days=2)
     weight = draw[codes]
     kept = weight > 0
-    if metric.problem == "classification" and len(set(y[kept])) < 2:
+    if not kept.any() or (metric.problem == "classification" and len(set(y[kept])) < 2):
         return
     if name == "r2" and np.ptp(y[kept]) < 1e-3:
         return

@@ -1,0 +1,559 @@
+"""Whether a candidate becomes champion: paired comparison, gates, and a decision with its reasons.
+
+The rule for replacing a champion is: the relative improvement is at least the margin, *and* its
+interval lies above zero. The other rule that one may think of, an interval above the margin, buys
+false promotions fewer than asked for with power that is needed: with 20 cells and 7 days, 400
+simulated challengers each, it promoted 34 to 81 % of those truly 5 % better where this one promotes
+44 to 93 %, while of those no better at all this one promotes 3.0 to 4.5 %.
+That share holds only since the interval is widened for few clusters (see `_confidence`); plain
+percentiles promote 5 to 8 % with a week of days. The interval is the wider of two, one resampling
+entities and one resampling days, since rows of one cell, and of one day, fail together.
+Against a baseline the interval must lie above the margin: trivial forecasts are not a champion
+that took years to earn trust, and a first champion has nobody to roll back to.
+
+Everything here fails closed: what is missing, NaN, empty or unreadable keeps the champion.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from math import isfinite, isnan
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from rancast.bootstrap import cluster_bootstrap, cluster_codes, percentile_interval
+from rancast.documents import Document
+from rancast.errors import EvidenceError
+from rancast.evaluation import Evaluation, columns_of, slice_labels
+from rancast.metrics import Metric, find_metric, greater_is_better
+from rancast.use_cases import Gates, Slice
+
+REPLICATES = 2000
+KEY = ["entity", "time"]
+METRIC_WORDS = {
+    "average_precision": "average precision",
+    "roc_auc": "ROC AUC",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+}
+
+
+class SliceComparison(Document):
+    """Candidate and other model on one group of the compared rows; no bounds, the groups are small.
+
+    `improvement` is None, with the reason, where the metric does not exist on these rows.
+    """
+
+    column: str
+    value: str
+    rows: int
+    candidate: float | None = None
+    other: float | None = None
+    improvement: float | None = None
+    reason: str = ""
+
+
+class Comparison(Document):
+    """A candidate against another model, on the same rows, which neither was trained on.
+
+    `improvement` is relative to the other model's metric, positive where the candidate is better;
+    `low` and `high` are its interval, the wider of the two ways to resample. `dropped` rows were
+    not later than the training data of both, `unmatched` ones were predicted by one model only.
+    """
+
+    metric: str
+    candidate: float | None = None
+    other: float | None = None
+    improvement: float | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float
+    rows: int = 0
+    dropped: int = 0
+    unmatched: int = 0
+    clusters: dict[Literal["entity", "day"], int] = {}
+    slices: tuple[SliceComparison, ...] = ()
+    is_sufficient: bool = False
+    reason: str = ""
+
+
+class Contender(Document):
+    """The candidate: its fingerprint, and what it was worth on its holdout, for the floors."""
+
+    candidate: str
+    fingerprint: str
+    evaluation: Evaluation
+
+
+class Incumbent(Document):
+    """The champion that the ledger names, and the candidate's comparison with it."""
+
+    version: int
+    fingerprint: str
+    comparison: Comparison
+
+
+class Vacancy(Document):
+    """The ledger names no champion; only a registry that answered makes that a first champion."""
+
+    has_registry_answered: bool
+
+
+class GateResult(Document):
+    """One rule: what was seen, what was asked for, and a sentence an operator understands."""
+
+    name: str
+    passed: bool
+    observed: float | None
+    required: float | None
+    sentence: str
+
+
+class Decision(Document):
+    """Promote or keep, with the reasons: the failed gates, or all of them where none failed."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+    gates: tuple[GateResult, ...]
+    candidate: str | None
+    fingerprint: str | None
+    champion: int | None
+    comparisons: dict[str, Comparison]
+
+
+# --- comparing ----------------------------------------------------------------------------------
+
+
+def compare(
+    candidate: pd.DataFrame,
+    other: pd.DataFrame,
+    metric: str,
+    gates: Gates,
+    seed: int,
+    after: datetime | str,
+) -> Comparison:
+    """Compare two prediction frames [entity, time, y, prediction, *slice columns of `gates`].
+
+    Only rows that both have, and that are later than `after`, count: pass the later of the two
+    models' ends of training, plus the embargo. Evidence that does not suffice, frames that do not
+    match included, is an answer, with its reason. Raises ConfigurationError for an unknown metric.
+    """
+    found = find_metric(metric)
+    comparison = Comparison(metric=metric, confidence=gates.confidence)
+    try:
+        rows, counts = _match(candidate, other, pd.Timestamp(after))
+        comparison = comparison.model_copy(update=counts)
+        return comparison.model_copy(update=_measure(rows, found, gates, seed))
+    except EvidenceError as error:
+        return comparison.model_copy(update={"reason": str(error)})
+
+
+def relative_improvement(candidate: float, other: float, metric: str) -> float:
+    """Return how much better `candidate` is than `other`, as a share of `other`; NaN if undefined.
+
+    A loss improves by the share of it that is gone, a score by the share added. R² is 1 minus a
+    loss, and may be zero or negative, so that its improvement is that of 1 - R².
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(_improvement(np.float64(candidate), np.float64(other), metric))
+
+
+def _improvement(candidate: Any, other: Any, metric: str) -> Any:
+    if metric == "r2":
+        candidate, other = 1 - candidate, 1 - other
+    gain = candidate - other if greater_is_better(metric) and metric != "r2" else other - candidate
+    # 0 / 0 is a tie of two perfect models, x / 0 has no meaning
+    return np.where(gain == 0, 0.0, np.where(other > 0, gain / other, np.nan))
+
+
+def _match(
+    candidate: pd.DataFrame, other: pd.DataFrame, after: pd.Timestamp
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the rows of both models, 1:1, later than `after`, and how many others there were."""
+    for name, frame in (("candidate", candidate), ("other model", other)):
+        absent = [column for column in (*KEY, "y", "prediction") if column not in frame.columns]
+        if absent:
+            raise EvidenceError(f"the predictions of the {name} lack {', '.join(absent)}.")
+        repeated = int(frame.duplicated(KEY).sum())
+        if repeated:
+            raise EvidenceError(
+                f"{repeated:,} of {len(frame):,} predictions of the {name} repeat an entity and time."
+            )
+    both = candidate.merge(
+        other[[*KEY, "y", "prediction"]], on=KEY, suffixes=("", "_other"), validate="1:1"
+    )
+    differing = int((both["y"] != both["y_other"]).sum())
+    if differing:
+        raise EvidenceError(
+            f"y differs in {differing:,} of {len(both):,} rows, so that the two models were not asked "
+            "the same question; make both predictions on one training table."
+        )
+    rows = both[both["time"] > after].reset_index(drop=True)
+    return rows, {
+        "rows": len(rows),
+        "dropped": len(both) - len(rows),
+        "unmatched": len(candidate) + len(other) - 2 * len(both),
+    }
+
+
+def _measure(rows: pd.DataFrame, metric: Metric, gates: Gates, seed: int) -> dict[str, Any]:
+    """Return the fields of a sufficient Comparison; raises EvidenceError for any other."""
+    if rows.empty:
+        raise EvidenceError("no row is later than the training data of both models.")
+    clusters = {kind: int(codes.max()) + 1 for kind, codes in cluster_codes(rows).items()}
+    y, candidate, other = _columns(rows)
+    values = {"candidate": metric(y, candidate), "other": metric(y, other)}
+    improvement = relative_improvement(values["candidate"], values["other"], metric.name)
+    known = {**values, "clusters": clusters}
+    if isnan(improvement):
+        return {**known, "reason": f"an improvement over {_number(values['other'])} is undefined."}
+    known["improvement"] = improvement
+    for kind, required in sorted(gates.minimum_clusters.items()):
+        if clusters[kind] < required:
+            counted = f"{clusters[kind]} {_plural(kind, clusters[kind])}"
+            return {
+                **known,
+                "reason": f"{counted} in the compared rows, at least {required} are required.",
+            }
+    try:
+        low, high = _bounds(rows, metric, gates.confidence, seed)
+    except EvidenceError as error:
+        return {**known, "reason": str(error)}
+    slices = tuple(
+        result for item in _by_column(gates) for result in _slice_results(rows, metric, item)
+    )
+    return {**known, "low": low, "high": high, "slices": slices, "is_sufficient": True}
+
+
+def _columns(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    y, candidate = columns_of(rows)
+    if not np.isfinite(y).all():
+        raise EvidenceError(f"{int((~np.isfinite(y)).sum()):,} of {len(y):,} labels are missing.")
+    return y, candidate, rows["prediction_other"].to_numpy(dtype=np.float64)
+
+
+def _bounds(
+    rows: pd.DataFrame, metric: Metric, confidence: float, seed: int
+) -> tuple[float, float]:
+    """Return the interval of the improvement that encloses both ways to resample."""
+    y, candidate, other = _columns(rows)
+    bounds = []
+    for codes in cluster_codes(rows).values():
+        values = cluster_bootstrap(metric, y, [candidate, other], codes, REPLICATES, seed)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            improvements = _improvement(values[:, 0], values[:, 1], metric.name)
+        level = _confidence(int(codes.max()) + 1, confidence)
+        bounds.append(percentile_interval(improvements, level))
+    return min(low for low, _ in bounds), max(high for _, high in bounds)
+
+
+def _confidence(clusters: int, confidence: float) -> float:
+    """Return the level at which a percentile interval over few clusters keeps its promise.
+
+    The expanded percentile interval of Hesterberg (2015), "What Teachers Should Know About the
+    Bootstrap", The American Statistician 69: Student's t instead of the normal distribution, and
+    n - 1 instead of n. For 95 % it is 99.2 % of 7 clusters and 95.4 % of 100.
+    """
+    from scipy import stats
+
+    quantile = stats.t.ppf((1 + confidence) / 2, clusters - 1) * np.sqrt(clusters / (clusters - 1))
+    return float(1 - 2 * stats.norm.sf(quantile))
+
+
+def _slice_results(rows: pd.DataFrame, metric: Metric, item: Slice) -> list[SliceComparison]:
+    if item.column not in rows.columns:
+        return []
+    groups = rows.groupby(slice_labels(rows[item.column]), sort=True)
+    return [_slice_result(group, metric, item, str(value)) for value, group in groups]
+
+
+def _slice_result(rows: pd.DataFrame, metric: Metric, item: Slice, value: str) -> SliceComparison:
+    result = SliceComparison(column=item.column, value=value, rows=len(rows))
+    if len(rows) < item.minimum_support:
+        reason = f"{len(rows):,} rows, at least {item.minimum_support:,} are required"
+        return result.model_copy(update={"reason": reason})
+    y, candidate, other = _columns(rows)
+    try:
+        values = {"candidate": metric(y, candidate), "other": metric(y, other)}
+    except EvidenceError as error:
+        return result.model_copy(update={"reason": str(error).rstrip(".")})
+    improvement = relative_improvement(values["candidate"], values["other"], metric.name)
+    if isnan(improvement):
+        reason = f"an improvement over {_number(values['other'])} is undefined"
+        return result.model_copy(update={**values, "reason": reason})
+    return result.model_copy(update={**values, "improvement": improvement})
+
+
+# --- deciding -----------------------------------------------------------------------------------
+
+
+def decide(
+    candidate: Contender | str | None,
+    champion: Incumbent | Vacancy | str | None,
+    baselines: Mapping[str, Comparison | str],
+    gates: Gates,
+) -> Decision:
+    """Decide whether `candidate` becomes champion; the order of the gates makes no difference.
+
+    A string in place of a candidate, champion or baseline comparison says why it could not be had,
+    which keeps what is there, as None does. `baselines` maps each trivial forecast's name to the
+    candidate's comparison with it; without any there is no promotion.
+    """
+    contender = candidate if isinstance(candidate, Contender) else None
+    incumbent = champion if isinstance(champion, Incumbent) else None
+    results = [
+        _candidate_gate(candidate),
+        *_floor_gates(contender, gates),
+        *_baseline_gates(baselines, gates),
+        *_champion_gates(contender, champion, gates),
+        *_slice_gates(champion, baselines, gates),
+    ]
+    failed = [result.sentence for result in results if not result.passed]
+    compared = {name: item for name, item in baselines.items() if isinstance(item, Comparison)}
+    if incumbent is not None:
+        compared[f"version {incumbent.version}"] = incumbent.comparison
+    return Decision(
+        promote=not failed,
+        reasons=tuple(failed or [result.sentence for result in results]),
+        gates=tuple(results),
+        candidate=contender.candidate if contender else None,
+        fingerprint=contender.fingerprint if contender else None,
+        champion=incumbent.version if incumbent else None,
+        comparisons=dict(sorted(compared.items())),
+    )
+
+
+def _failed(name: str, sentence: str, required: float | None = None) -> GateResult:
+    return GateResult(
+        name=name, passed=False, observed=None, required=required, sentence=sentence.strip()
+    )
+
+
+def _candidate_gate(candidate: Contender | str | None) -> GateResult:
+    if not isinstance(candidate, Contender):
+        return _failed("candidate", f"There is no candidate: {candidate or 'none was given'}.")
+    return GateResult(
+        name="candidate",
+        passed=True,
+        observed=None,
+        required=None,
+        sentence=f"The candidate is {candidate.candidate}, fingerprint {candidate.fingerprint[:12]}.",
+    )
+
+
+def _floor_gates(candidate: Contender | None, gates: Gates) -> list[GateResult]:
+    return [
+        _floor_gate(name, floor, candidate.evaluation)
+        for name, floor in sorted(gates.floors.items())
+        if candidate is not None
+    ]
+
+
+def _floor_gate(name: str, floor: float, evaluation: Evaluation) -> GateResult:
+    word = METRIC_WORDS.get(name, name)
+    interval = evaluation.metrics.get(name)
+    if interval is None or not isfinite(interval.value):
+        reason = evaluation.missing.get(name, "it is not among the evaluated metrics")
+        sentence = f"The floor of {word} cannot be judged: {reason.rstrip('.')}."
+        return _failed(f"floor {name}", sentence, floor)
+    is_greater_better = greater_is_better(name)
+    bound = "at least" if is_greater_better else "at most"
+    return GateResult(
+        name=f"floor {name}",
+        passed=interval.value >= floor if is_greater_better else interval.value <= floor,
+        observed=interval.value,
+        required=floor,
+        sentence=f"{_sentence_case(word)} is {_number(interval.value)}; "
+        f"{bound} {_number(floor)} is required.",
+    )
+
+
+def _baseline_gates(baselines: Mapping[str, Comparison | str], gates: Gates) -> list[GateResult]:
+    if not baselines:
+        sentence = "There is no baseline to compare with; a model must beat every trivial forecast."
+        return [_failed("baseline", sentence, gates.over_baseline)]
+    return [
+        _margin_gate(f"baseline {name}", f"the baseline {name}", item, gates.over_baseline, True)
+        for name, item in sorted(baselines.items())
+    ]
+
+
+def _champion_gates(
+    candidate: Contender | None, champion: Incumbent | Vacancy | str | None, gates: Gates
+) -> list[GateResult]:
+    if isinstance(champion, Vacancy):
+        return [_vacancy_gate(champion)]
+    if not isinstance(champion, Incumbent):
+        reason = champion or "it is not known whether there is one"
+        return [_failed("champion", f"The champion cannot be compared: {reason.rstrip('.')}.")]
+    if candidate is not None and candidate.fingerprint == champion.fingerprint:
+        sentence = f"The candidate is the champion itself, version {champion.version}."
+        return [_failed("champion", sentence)]
+    whose = f"the champion (version {champion.version})"
+    return [_margin_gate("champion", whose, champion.comparison, gates.over_champion, False)]
+
+
+def _vacancy_gate(vacancy: Vacancy) -> GateResult:
+    answered = vacancy.has_registry_answered
+    return GateResult(
+        name="champion",
+        passed=answered,
+        observed=None,
+        required=None,
+        sentence=(
+            "There is no champion yet: the ledger names none, and the registry answered."
+            if answered
+            else "The ledger names no champion, but the registry did not answer, so that there may "
+            "be one; see that MLflow answers, then run the training again."
+        ),
+    )
+
+
+def _margin_gate(
+    name: str, whose: str, comparison: Comparison | str, margin: float, is_low_above_margin: bool
+) -> GateResult:
+    """Judge one comparison: by its lower bound alone, or by its value and a bound above zero."""
+    if isinstance(comparison, str):
+        sentence = f"The comparison with {whose} is missing: {comparison.rstrip('.')}."
+        return _failed(name, sentence, margin)
+    values = (comparison.candidate, comparison.other, comparison.improvement)
+    bounds = (comparison.low, comparison.high)
+    numbers = [value for value in (*values, *bounds) if value is not None and isfinite(value)]
+    if not comparison.is_sufficient or len(numbers) < 5:
+        reason = comparison.reason.rstrip(".") or "a metric or its interval is missing"
+        sentence = f"The evidence against {whose} is insufficient: {reason}."
+        return _failed(name, sentence, margin)
+    _, _, improvement, low, _ = numbers
+    if is_low_above_margin:
+        passed = low > margin and improvement > 0
+        required = f"a lower bound above {_percent(margin)}"
+    else:
+        passed = low > 0 and improvement > 0 and improvement >= margin
+        required = f"at least {_percent(margin)}, and a lower bound above 0"
+    return GateResult(
+        name=name,
+        passed=passed,
+        observed=low if is_low_above_margin else improvement,
+        required=margin,
+        sentence=f"{_describe(comparison, whose)}; {required} is required.",
+    )
+
+
+def _slice_gates(
+    champion: Incumbent | Vacancy | str | None,
+    baselines: Mapping[str, Comparison | str],
+    gates: Gates,
+) -> list[GateResult]:
+    """Hold each group against the champion or, before there is one, against the best baseline."""
+    whose, comparison = "the champion", None
+    if isinstance(champion, Incumbent):
+        comparison = champion.comparison
+    elif isinstance(champion, Vacancy):
+        whose, comparison = _best_baseline(baselines)
+    results: list[GateResult] = []
+    for item in _by_column(gates):
+        slices = (
+            [part for part in comparison.slices if part.column == item.column] if comparison else []
+        )
+        judged = [_slice_gate(part, item, whose) for part in slices]
+        if not any(result.observed is not None for result in judged):
+            sentence = (
+                f"The slices by {item.column} cannot be judged: no group of the compared rows has "
+                f"{item.minimum_support:,} rows and a metric."
+            )
+            results.append(_failed(f"slice {item.column}", sentence, -item.tolerance))
+        results += judged
+    return results
+
+
+def _slice_gate(part: SliceComparison, item: Slice, whose: str) -> GateResult:
+    name = f"slice {part.column}={part.value}"
+    where = f"For {part.column} {part.value}"
+    improvement = part.improvement
+    if part.rows < item.minimum_support or (improvement is None and part.reason):
+        return GateResult(
+            name=name,
+            passed=True,
+            observed=None,
+            required=-item.tolerance,
+            sentence=f"{where} the candidate is not judged: {part.reason or 'too few rows'}.",
+        )
+    if improvement is None or not isfinite(improvement):
+        return _failed(name, f"{where} the improvement is missing.", -item.tolerance)
+    direction = "better" if improvement >= 0 else "worse"
+    return GateResult(
+        name=name,
+        passed=improvement >= -item.tolerance,
+        observed=improvement,
+        required=-item.tolerance,
+        sentence=f"{where} ({part.rows:,} rows) the candidate is {_percent(abs(improvement))} "
+        f"{direction} than {whose}; at most {_percent(item.tolerance)} worse is accepted.",
+    )
+
+
+def _best_baseline(
+    baselines: Mapping[str, Comparison | str],
+) -> tuple[str, Comparison | None]:
+    """Return the baseline that the candidate beats by least, by name, and its comparison."""
+    known = [
+        (item.improvement, name, item)
+        for name, item in baselines.items()
+        if isinstance(item, Comparison) and item.improvement is not None
+    ]
+    if not known:
+        return "a baseline", None
+    _, name, item = min(known, key=lambda found: found[:2])
+    return f"the baseline {name}", item
+
+
+def _by_column(gates: Gates) -> list[Slice]:
+    return sorted(gates.slices, key=lambda item: (item.column, item.minimum_support))
+
+
+# --- saying it ----------------------------------------------------------------------------------
+
+
+def _describe(comparison: Comparison, whose: str) -> str:
+    """Say "average precision 0.412 is 8.1 % (95 %: 3.0 to 12.9 %) above the champion's 0.381"."""
+    candidate, other = comparison.candidate or 0.0, comparison.other or 0.0
+    improvement = comparison.improvement or 0.0
+    word = _sentence_case(METRIC_WORDS.get(comparison.metric, comparison.metric))
+    sign = -1 if improvement < 0 else 1
+    ends = sorted((sign * (comparison.low or 0.0), sign * (comparison.high or 0.0)))
+    level = f"{comparison.confidence * 100:g} %"
+    interval = f"{level}: {ends[0] * 100:.1f} to {_percent(ends[1], 1)}"
+    worse = ", which is worse" if improvement < 0 else ""
+    if improvement == 0:
+        return f"{word} {_number(candidate)} equals that of {whose} ({interval})"
+    if comparison.metric == "r2":
+        # relative to 1 - R², the share of the variance that is left unexplained
+        verb = "less" if improvement > 0 else "more"
+        return (
+            f"{word} {_number(candidate)} leaves {_percent(abs(improvement), 1)} ({interval}) {verb} "
+            f"unexplained than {whose} with {_number(other)}{worse}"
+        )
+    direction = "above" if candidate > other else "below"
+    return (
+        f"{word} {_number(candidate)} is {_percent(abs(improvement), 1)} ({interval}) {direction} "
+        f"that of {whose}, {_number(other)}{worse}"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _percent(value: float, digits: int | None = None) -> str:
+    return f"{value * 100:g} %" if digits is None else f"{value * 100:.{digits}f} %"
+
+
+def _sentence_case(word: str) -> str:
+    return word[0].upper() + word[1:]
+
+
+def _plural(kind: str, count: int) -> str:
+    return {"entity": ("entity", "entities"), "day": ("day", "days")}[kind][count != 1]

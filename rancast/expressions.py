@@ -1,0 +1,251 @@
+"""Conditions that people write in YAML, such as 'latency_ms > 100 or app == "Download"', made safe.
+
+An expression is Python's grammar reduced to column names, numbers, strings, comparisons, arithmetic
+and `and`, `or`, `not`; nothing is ever called. Its logic has three values (Kleene, 1938): a row in
+which a needed value is missing is *unknown*, unless the other parts already settle the outcome.
+"""
+
+import ast
+import operator
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.arrays import BooleanArray
+
+from rancast.errors import ConfigurationError
+
+LENGTH_LIMIT = 1_000
+DEPTH_LIMIT = 40
+_LARGEST = sys.float_info.max
+
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+_COMPARISON: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_GRAMMAR = (
+    "an expression has column names, numbers, strings, comparisons, + - * /, in (...), "
+    "and, or, not"
+)
+
+Numbers = NDArray[np.float64]
+Texts = NDArray[np.object_]
+
+
+class Expression:
+    """A checked expression; `columns` are the names it reads.
+
+    Raises ConfigurationError that quotes the expression and what is wrong with it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text.strip()
+        self._body = _parse(self.text)
+        self.columns = frozenset(
+            node.id for node in ast.walk(self._body) if isinstance(node, ast.Name)
+        )
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+    def evaluate(self, frame: pd.DataFrame) -> "pd.Series[bool]":
+        """Return for each row True, False or NA (unknown), as dtype `boolean` on `frame`'s index.
+
+        Raises ConfigurationError for an unknown column, for text compared with a number, and for
+        an expression whose outcome is not a condition.
+        """
+        outcome = _Evaluation(self.text, frame).of(self._body)
+        if not isinstance(outcome, BooleanArray):
+            raise _refusal(self.text, "its outcome is not true or false; compare it with a value")
+        return pd.Series(outcome, index=frame.index)
+
+    def holds(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return for each row whether the expression is certainly true: unknown is not."""
+        return self.evaluate(frame).fillna(False).to_numpy(dtype=bool)
+
+
+def _refusal(text: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(f"the expression {text[:200]!r} cannot be used: {reason}.")
+
+
+def _parse(text: str) -> ast.expr:
+    if len(text) > LENGTH_LIMIT:
+        raise ConfigurationError(
+            f"an expression of {len(text):,} characters is too long; {LENGTH_LIMIT:,} at most."
+        )
+    try:
+        body = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise _refusal(text, f"it does not parse ({error.msg}); {_GRAMMAR}; equal is ==") from error
+    except (ValueError, MemoryError, RecursionError) as error:
+        raise _refusal(text, f"it does not parse ({error})") from error
+    _check(body, text, DEPTH_LIMIT)
+    return body
+
+
+def _check(node: ast.expr, text: str, depth: int) -> None:
+    """Refuse every node that is not of the reduced grammar, or lies deeper than `depth`."""
+    if depth == 0:
+        raise _refusal(text, f"it is nested more than {DEPTH_LIMIT} deep")
+    match node:
+        case ast.Name() | ast.Constant(value=bool() | str()):
+            children: list[ast.expr] = []
+        case ast.Constant(value=int() | float() as value) if abs(value) < _LARGEST:
+            children = []
+        case ast.BoolOp(values=values):
+            children = values
+        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd(), operand=operand):
+            children = [operand]
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+            children = [left, right]
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            _check_comparison(ops, others, text)
+            children = [left, *(item for item in others if not _is_choice(item))]
+        case _:
+            source = ast.get_source_segment(text, node) or text
+            raise _refusal(text, f"{source[:80]!r} is not allowed; {_GRAMMAR}")
+    for child in children:
+        _check(child, text, depth - 1)
+
+
+def _is_choice(node: ast.expr) -> bool:
+    return isinstance(node, ast.List | ast.Tuple | ast.Set)
+
+
+def _check_comparison(ops: list[ast.cmpop], others: list[ast.expr], text: str) -> None:
+    for op, other in zip(ops, others, strict=True):
+        is_membership = isinstance(op, ast.In | ast.NotIn)
+        if not is_membership and type(op) not in _COMPARISON:
+            raise _refusal(text, f"'is' compares objects; {_GRAMMAR}")
+        if is_membership != _is_choice(other):
+            raise _refusal(text, "'in' goes with choices in brackets, such as app in ('A', 'B')")
+        if isinstance(other, ast.List | ast.Tuple | ast.Set):
+            kinds = {_kind_of_constant(item, text) for item in other.elts}
+            if len(kinds) != 1:
+                raise _refusal(text, "the choices of 'in' must be numbers, or all be strings")
+
+
+def _kind_of_constant(node: ast.expr, text: str) -> type:
+    try:
+        value = ast.literal_eval(node)
+    except ValueError as error:
+        raise _refusal(text, "the choices of 'in' must be numbers or strings") from error
+    if isinstance(value, str):
+        return str
+    if isinstance(value, int | float) and abs(value) < _LARGEST:
+        return float
+    raise _refusal(text, "the choices of 'in' must be numbers or strings")
+
+
+class _Evaluation:
+    """One pass over the tree: numbers are float64 with NaN, texts objects with None."""
+
+    def __init__(self, text: str, frame: pd.DataFrame) -> None:
+        self._text = text
+        self._frame = frame
+
+    def of(self, node: ast.expr) -> Numbers | Texts | BooleanArray:
+        match node:
+            case ast.Name(id=name):
+                return self._column(name)
+            case ast.Constant(value=value):
+                return self._constant(value)
+            case ast.BoolOp(op=op, values=values):
+                return self._combined(op, [self._condition(item) for item in values])
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return ~self._condition(operand)
+            case ast.UnaryOp(op=op, operand=operand):
+                number = self._number(operand)
+                return -number if isinstance(op, ast.USub) else number
+            case ast.BinOp(left=left, op=op, right=right):
+                with np.errstate(all="ignore"):
+                    found = _ARITHMETIC[type(op)](self._number(left), self._number(right))
+                # x / 0 has no value, and inf - inf neither
+                return np.where(np.isfinite(found), found, np.nan)
+            case ast.Compare(left=left, ops=ops, comparators=others):
+                pairs = zip([left, *others], ops, others, strict=False)
+                return self._combined(ast.And(), [self._compared(*pair) for pair in pairs])
+        raise _refusal(self._text, _GRAMMAR)
+
+    def _column(self, name: str) -> Numbers | Texts | BooleanArray:
+        if name not in self._frame.columns:
+            known = ", ".join(map(str, self._frame.columns))
+            raise _refusal(self._text, f"{name!r} is not a column; known: {known}")
+        values = self._frame[name]
+        if pd.api.types.is_bool_dtype(values.dtype):
+            return values.astype("boolean").array
+        if pd.api.types.is_numeric_dtype(values.dtype):
+            return values.to_numpy(dtype="float64", na_value=np.nan)
+        if isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
+            return values.astype(object).where(values.notna(), None).to_numpy(dtype=object)
+        raise _refusal(self._text, f"{name!r} has type {values.dtype}; use numbers or strings")
+
+    def _constant(self, value: bool | int | float | str) -> Numbers | Texts | BooleanArray:
+        rows = len(self._frame)
+        if isinstance(value, bool):
+            return BooleanArray(np.full(rows, value), np.zeros(rows, dtype=bool))
+        if isinstance(value, str):
+            return np.full(rows, value, dtype=object)
+        return np.full(rows, float(value))
+
+    def _number(self, node: ast.expr) -> Numbers:
+        found = self.of(node)
+        if isinstance(found, BooleanArray) or found.dtype == object:
+            raise _refusal(self._text, f"{ast.unparse(node)!r} is not a number")
+        return found
+
+    def _condition(self, node: ast.expr) -> BooleanArray:
+        found = self.of(node)
+        if not isinstance(found, BooleanArray):
+            raise _refusal(self._text, f"{ast.unparse(node)!r} is not a condition")
+        return found
+
+    def _combined(self, op: ast.boolop, parts: list[BooleanArray]) -> BooleanArray:
+        outcome = parts[0]
+        for part in parts[1:]:
+            outcome = outcome & part if isinstance(op, ast.And) else outcome | part
+        return outcome
+
+    def _compared(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> BooleanArray:
+        if isinstance(op, ast.In | ast.NotIn):
+            return self._is_among(left, op, ast.literal_eval(right))
+        first, second = _plain(self.of(left)), _plain(self.of(right))
+        if (first.dtype == object) != (second.dtype == object):
+            raise _refusal(
+                self._text,
+                f"{ast.unparse(left)!r} and {ast.unparse(right)!r} are text and number; "
+                "quote text, and leave numbers unquoted",
+            )
+        unknown = np.asarray(pd.isna(first) | pd.isna(second))
+        outcome = np.zeros(len(unknown), dtype=bool)
+        outcome[~unknown] = _COMPARISON[type(op)](first[~unknown], second[~unknown])
+        return BooleanArray(outcome, unknown)
+
+    def _is_among(self, left: ast.expr, op: ast.cmpop, choices: Any) -> BooleanArray:
+        values = _plain(self.of(left))
+        options = list(choices)
+        if (values.dtype == object) != isinstance(options[0], str):
+            raise _refusal(self._text, f"{ast.unparse(left)!r} and its choices differ in type")
+        found = pd.Series(values).isin(options).to_numpy(dtype=bool)
+        outcome = ~found if isinstance(op, ast.NotIn) else found
+        return BooleanArray(outcome, np.asarray(pd.isna(values)))
+
+
+def _plain(values: Numbers | Texts | BooleanArray) -> Numbers | Texts:
+    """Return conditions as 1.0, 0.0 and NaN, so that is_roaming == True can be written."""
+    if isinstance(values, BooleanArray):
+        return values.to_numpy(dtype="float64", na_value=np.nan)
+    return values

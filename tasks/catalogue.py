@@ -1,0 +1,55 @@
+"""Every step by name: which function it is, and where in the lake its outputs go."""
+
+from rancast import features, tables
+from rancast import training as models
+from tasks import validation
+from tasks.steps import Step, as_task
+
+validate_partition = as_task(
+    Step(
+        "validate_partition",
+        validation.validate_partition,
+        {
+            "curated": "curated/{dataset.name}/date={day}/{sha256}.parquet",
+            "quarantined": "quarantine/{dataset.name}/date={day}/{sha256}.parquet",
+            "page": "reports/validation/{dataset.name}/date={day}/{sha256}.html",
+        },
+        manifest="curated/{dataset.name}/date={day}",
+    ),
+    "validate {dataset.name} {day}",
+)
+
+build_features = as_task(
+    Step(
+        "build_features",
+        features.build,
+        {"data": "features/{place}/date={day}/{sha256}.parquet"},
+        manifest="features/{place}/date={day}",
+    ),
+    "features {place} {day}",
+)
+
+assemble_table = as_task(
+    Step(
+        "assemble_table",
+        tables.assemble,
+        {"table": "tables/{place}/end={end}/{sha256}.parquet"},
+    ),
+    "table {place} to {end}",
+)
+
+fit_candidate = as_task(
+    Step(
+        "fit_candidate",
+        models.fit,
+        {
+            "model": "models/{place}/{sha256}.skops",
+            "predictions": "predictions/{place}/holdout/{sha256}.parquet",
+            "golden": "models/{place}/{sha256}.golden.parquet",
+            "trials": "models/{place}/{sha256}.trials.parquet",
+            "importance": "models/{place}/{sha256}.importance.parquet",
+        },
+        volatile=("model", "card"),
+    ),
+    "fit {candidate.name} of {place}",
+)

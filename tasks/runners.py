@@ -1,0 +1,22 @@
+"""The task runner that the settings name, chosen when a flow starts and not when it is imported."""
+
+from typing import Any
+
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+
+from rancast.settings import load_settings
+
+
+class ConfiguredTaskRunner(ThreadPoolTaskRunner[Any]):
+    """Becomes the runner of RANCAST_TASK_RUNNER with RANCAST_WORKERS workers as a flow enters it.
+
+    Prefect duplicates a flow's task runner at the start of each run, which is the moment at which
+    the environment of that run is known.
+    """
+
+    def duplicate(self) -> TaskRunner[Any]:  # type: ignore[override]
+        """Return a fresh runner of the kind that the settings name now."""
+        settings = load_settings()
+        if settings.task_runner == "process":
+            return ProcessPoolTaskRunner(max_workers=settings.workers)
+        return ThreadPoolTaskRunner(max_workers=settings.workers)

@@ -26,7 +26,7 @@ from rancast.bootstrap import cluster_bootstrap, cluster_codes, percentile_inter
 from rancast.documents import Document
 from rancast.errors import EvidenceError
 from rancast.evaluation import Evaluation, columns_of, slice_labels
-from rancast.metrics import Metric, find_metric, greater_is_better
+from rancast.metrics import FloatArray, Metric, find_metric, greater_is_better
 from rancast.use_cases import Gates, Slice
 
 REPLICATES = 2000
@@ -145,11 +145,16 @@ def compare(
     found = find_metric(metric)
     comparison = Comparison(metric=metric, confidence=gates.confidence)
     try:
-        rows, counts = _match(candidate, other, pd.Timestamp(after))
+        rows, counts = _match(candidate, other, _utc(after))
         comparison = comparison.model_copy(update=counts)
         return comparison.model_copy(update=_measure(rows, found, gates, seed))
     except EvidenceError as error:
         return comparison.model_copy(update={"reason": str(error)})
+
+
+def _utc(moment: datetime | str) -> pd.Timestamp:
+    stamp = pd.Timestamp(moment)
+    return stamp.tz_localize("UTC") if stamp.tz is None else stamp.tz_convert("UTC")
 
 
 def relative_improvement(candidate: float, other: float, metric: str) -> float:
@@ -181,16 +186,20 @@ def _match(
         repeated = int(frame.duplicated(KEY).sum())
         if repeated:
             raise EvidenceError(
-                f"{repeated:,} of {len(frame):,} predictions of the {name} repeat an entity and time."
+                f"{repeated:,} of {len(frame):,} predictions of the {name} repeat another's entity "
+                "and time."
             )
     both = candidate.merge(
         other[[*KEY, "y", "prediction"]], on=KEY, suffixes=("", "_other"), validate="1:1"
     )
+    unlabelled = int((both["y"].isna() | both["y_other"].isna()).sum())
+    if unlabelled:
+        raise EvidenceError(f"{unlabelled:,} of {len(both):,} rows have no label.")
     differing = int((both["y"] != both["y_other"]).sum())
     if differing:
         raise EvidenceError(
-            f"y differs in {differing:,} of {len(both):,} rows, so that the two models were not asked "
-            "the same question; make both predictions on one training table."
+            f"y differs in {differing:,} of {len(both):,} rows, so that the two models were not "
+            "asked the same question; make both predictions on one training table."
         )
     rows = both[both["time"] > after].reset_index(drop=True)
     return rows, {
@@ -212,13 +221,9 @@ def _measure(rows: pd.DataFrame, metric: Metric, gates: Gates, seed: int) -> dic
     if isnan(improvement):
         return {**known, "reason": f"an improvement over {_number(values['other'])} is undefined."}
     known["improvement"] = improvement
-    for kind, required in sorted(gates.minimum_clusters.items()):
-        if clusters[kind] < required:
-            counted = f"{clusters[kind]} {_plural(kind, clusters[kind])}"
-            return {
-                **known,
-                "reason": f"{counted} in the compared rows, at least {required} are required.",
-            }
+    shortage = _shortage(clusters, gates)
+    if shortage:
+        return {**known, "reason": shortage}
     try:
         low, high = _bounds(rows, metric, gates.confidence, seed)
     except EvidenceError as error:
@@ -229,10 +234,18 @@ def _measure(rows: pd.DataFrame, metric: Metric, gates: Gates, seed: int) -> dic
     return {**known, "low": low, "high": high, "slices": slices, "is_sufficient": True}
 
 
-def _columns(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _shortage(clusters: dict[str, int], gates: Gates) -> str:
+    """Say which clusters are too few, for all that are; empty where there are enough."""
+    short = [
+        f"{clusters[kind]} {_plural(kind, clusters[kind])} (at least {required} are required)"
+        for kind, required in sorted(gates.minimum_clusters.items(), reverse=True)
+        if clusters[kind] < required
+    ]
+    return f"the compared rows cover only {' and '.join(short)}." if short else ""
+
+
+def _columns(rows: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
     y, candidate = columns_of(rows)
-    if not np.isfinite(y).all():
-        raise EvidenceError(f"{int((~np.isfinite(y)).sum()):,} of {len(y):,} labels are missing.")
     return y, candidate, rows["prediction_other"].to_numpy(dtype=np.float64)
 
 
@@ -282,10 +295,10 @@ def _slice_result(rows: pd.DataFrame, metric: Metric, item: Slice, value: str) -
     except EvidenceError as error:
         return result.model_copy(update={"reason": str(error).rstrip(".")})
     improvement = relative_improvement(values["candidate"], values["other"], metric.name)
-    if isnan(improvement):
-        reason = f"an improvement over {_number(values['other'])} is undefined"
-        return result.model_copy(update={**values, "reason": reason})
-    return result.model_copy(update={**values, "improvement": improvement})
+    # worse than a perfect model has no size: without a reason the gate fails
+    return result.model_copy(
+        update={**values, "improvement": None if isnan(improvement) else improvement}
+    )
 
 
 # --- deciding -----------------------------------------------------------------------------------
@@ -341,7 +354,7 @@ def _candidate_gate(candidate: Contender | str | None) -> GateResult:
         passed=True,
         observed=None,
         required=None,
-        sentence=f"The candidate is {candidate.candidate}, fingerprint {candidate.fingerprint[:12]}.",
+        sentence=f"The candidate is {candidate.candidate} ({candidate.fingerprint[:12]}).",
     )
 
 
@@ -456,14 +469,12 @@ def _slice_gates(
         whose, comparison = _best_baseline(baselines)
     results: list[GateResult] = []
     for item in _by_column(gates):
-        slices = (
-            [part for part in comparison.slices if part.column == item.column] if comparison else []
-        )
-        judged = [_slice_gate(part, item, whose) for part in slices]
-        if not any(result.observed is not None for result in judged):
+        slices = comparison.slices if comparison else ()
+        judged = [_slice_gate(part, item, whose) for part in slices if part.column == item.column]
+        if all(result.passed and result.observed is None for result in judged):
             sentence = (
                 f"The slices by {item.column} cannot be judged: no group of the compared rows has "
-                f"{item.minimum_support:,} rows and a metric."
+                f"that column, {item.minimum_support:,} rows and a metric."
             )
             results.append(_failed(f"slice {item.column}", sentence, -item.tolerance))
         results += judged
@@ -529,18 +540,15 @@ def _describe(comparison: Comparison, whose: str) -> str:
     worse = ", which is worse" if improvement < 0 else ""
     if improvement == 0:
         return f"{word} {_number(candidate)} equals that of {whose} ({interval})"
+    size = f"{_percent(abs(improvement), 1)} ({interval})"
     if comparison.metric == "r2":
         # relative to 1 - R², the share of the variance that is left unexplained
-        verb = "less" if improvement > 0 else "more"
-        return (
-            f"{word} {_number(candidate)} leaves {_percent(abs(improvement), 1)} ({interval}) {verb} "
-            f"unexplained than {whose} with {_number(other)}{worse}"
-        )
+        less = "less" if improvement > 0 else "more"
+        model = f"{whose}, {_number(other)}"
+        return f"{word} {_number(candidate)} leaves {size} {less} unexplained than {model}{worse}"
     direction = "above" if candidate > other else "below"
-    return (
-        f"{word} {_number(candidate)} is {_percent(abs(improvement), 1)} ({interval}) {direction} "
-        f"that of {whose}, {_number(other)}{worse}"
-    )
+    model = f"that of {whose}, {_number(other)}"
+    return f"{word} {_number(candidate)} is {size} {direction} {model}{worse}"
 
 
 def _number(value: float) -> str:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Hashable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -9,10 +11,12 @@ from typing import Annotated, Any, TypeVar
 import pandas as pd
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic.fields import FieldInfo
 
 from rancast.errors import ConfigurationError
 
 YAML_LIMIT_BYTES = 256 * 1024
+SHOWN_FINDINGS = 8
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
@@ -32,9 +36,11 @@ def parse_duration(value: Any) -> timedelta:
         return value
     if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "").isdigit():
         try:
-            return pd.Timedelta(value).to_pytimedelta()
+            parsed = pd.Timedelta(value)
         except ValueError:
-            pass
+            parsed = pd.NaT
+        if parsed is not pd.NaT:
+            return parsed.to_pytimedelta()
     raise ValueError(f"{value!r} is not a duration; write a number and a unit, such as 30min or 7d")
 
 
@@ -78,7 +84,13 @@ def digest(value: Any) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader without aliases, since a few of them can expand to gigabytes."""
+    """SafeLoader without aliases, since a few of them can expand to gigabytes, and repeated keys.
+
+    Plain scalars follow YAML 1.2 rather than 1.1: `no` is a word and not false, 010 keeps its zero,
+    1:30 is no number of seconds, 1e-3 is a number, and 2024-01-01 is left to the schema.
+    """
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
     def compose_node(self, parent: Any, index: int) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -89,13 +101,34 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for (key_node, _), key in zip(node.value, keys, strict=True):
-            if keys.count(key) > 1:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(
+                    None, None, "a list or mapping cannot be a key", key_node.start_mark
+                )
+            if key in seen:
                 raise yaml.MarkedYAMLError(
                     None, None, f"the key {key!r} stands here twice", key_node.start_mark
                 )
+            seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_SCALARS = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?(?:0|[1-9][0-9]{0,18})",
+    "float": (
+        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+    ),
+}
+for _tag, _pattern in _SCALARS.items():
+    _StrictLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), None
+    )
 
 
 def parse_yaml(text: bytes, model: type[DocumentT], place: str) -> DocumentT:
@@ -110,8 +143,15 @@ def parse_yaml(text: bytes, model: type[DocumentT], place: str) -> DocumentT:
         )
     try:
         raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{place} is not valid YAML: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ConfigurationError(f"{place} is not valid YAML: {error.problem}{where}.") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{place} nests its keys or lists too deeply.") from error
+    except (yaml.YAMLError, ValueError, AttributeError) as error:
+        # PyYAML lets the exceptions of int(), datetime() and re escape for values such as !!int x
+        raise ConfigurationError(f"{place} is not valid YAML: {_one_line(error)}.") from error
     if not isinstance(raw, dict):
         raise ConfigurationError(f"{place} must hold keys and values, not {type(raw).__name__}.")
     try:
@@ -121,7 +161,7 @@ def parse_yaml(text: bytes, model: type[DocumentT], place: str) -> DocumentT:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Turn pydantic's findings into one line each: the key, the value, what is expected."""
+    """Turn pydantic's findings into a sentence: each key, its value, what is expected."""
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "(the whole file)"
@@ -129,21 +169,47 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             lines.append(f"'{key}' is not a known key; known here: {_known(model, item['loc'])}")
         elif item["type"] == "missing":
             lines.append(f"'{key}' is missing")
+        elif isinstance(item["input"], dict):
+            lines.append(f"'{key}': {_message(item['msg'])}")
         else:
-            lines.append(f"'{key}' is {str(item['input'])[:200]!r}: {item['msg']}")
+            lines.append(f"'{key}' is {str(item['input'])[:200]!r}: {_message(item['msg'])}")
+    if len(lines) > SHOWN_FINDINGS:
+        lines[SHOWN_FINDINGS:] = [f"and {len(lines) - SHOWN_FINDINGS} more"]
     return "; ".join(lines) + "."
 
 
+def _message(text: str) -> str:
+    return text.removeprefix("Value error, ").rstrip(".")
+
+
 def _known(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """List the fields beside an unknown key, following the path through nested models."""
-    current: Any = model
+    """List the keys beside an unknown one, following its path through models, lists and mappings."""
+    current: type[BaseModel] = model
+    is_inside_container = False
     for part in location[:-1]:
-        field = current.model_fields.get(part) if isinstance(current, type) else None
-        nested = [] if field is None else list(_models_in(field.annotation))
-        if len(nested) != 1:
+        if is_inside_container:  # an index of a list, or a key that the writer chose
+            is_inside_container = False
+            continue
+        field = _keys(current).get(str(part))
+        nested = [] if field is None else _models_in(field.annotation)
+        if field is None or len(nested) != 1:
             return "see the schema in docs"
         current = nested[0]
-    return ", ".join(current.model_fields)
+        is_inside_container = _is_container(field.annotation)
+    return ", ".join(_keys(current))
+
+
+def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _is_container(annotation: Any) -> bool:
+    parts = (annotation, *getattr(annotation, "__args__", ()))
+    return any(getattr(part, "__origin__", None) in (tuple, list, dict) for part in parts)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

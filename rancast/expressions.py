@@ -9,11 +9,13 @@ import ast
 import operator
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_string_dtype
 from pandas.arrays import BooleanArray
 
 from rancast.errors import ConfigurationError
@@ -43,6 +45,7 @@ _GRAMMAR = (
 
 Numbers = NDArray[np.float64]
 Texts = NDArray[np.object_]
+Flags = NDArray[np.bool_]
 
 
 class Expression:
@@ -67,14 +70,19 @@ class Expression:
         Raises ConfigurationError for an unknown column, for text compared with a number, and for
         an expression whose outcome is not a condition.
         """
-        outcome = _Evaluation(self.text, frame).of(self._body)
-        if not isinstance(outcome, BooleanArray):
-            raise _refusal(self.text, "its outcome is not true or false; compare it with a value")
-        return pd.Series(outcome, index=frame.index)
+        outcome = self._outcome(frame)
+        is_unknown = ~(outcome.is_true | outcome.is_false)
+        return pd.Series(BooleanArray(outcome.is_true, is_unknown), index=frame.index)
 
-    def holds(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    def holds(self, frame: pd.DataFrame) -> Flags:
         """Return for each row whether the expression is certainly true: unknown is not."""
-        return self.evaluate(frame).fillna(False).to_numpy(dtype=bool)
+        return self._outcome(frame).is_true
+
+    def _outcome(self, frame: pd.DataFrame) -> "_Truth":
+        outcome = _Evaluation(self.text, frame).of(self._body)
+        if not isinstance(outcome, _Truth):
+            raise _refusal(self.text, "its outcome is not true or false; compare it with a value")
+        return outcome
 
 
 def _refusal(text: str, reason: str) -> ConfigurationError:
@@ -150,21 +158,38 @@ def _kind_of_constant(node: ast.expr, text: str) -> type:
     raise _refusal(text, "the choices of 'in' must be numbers or strings")
 
 
+class _Truth(NamedTuple):
+    """One three-valued outcome per row; a row that is neither is unknown."""
+
+    is_true: Flags
+    is_false: Flags
+
+    def __and__(self, other: "_Truth") -> "_Truth":
+        return _Truth(self.is_true & other.is_true, self.is_false | other.is_false)
+
+    def __or__(self, other: "_Truth") -> "_Truth":
+        return _Truth(self.is_true | other.is_true, self.is_false & other.is_false)
+
+    def __invert__(self) -> "_Truth":
+        return _Truth(self.is_false, self.is_true)
+
+
 class _Evaluation:
-    """One pass over the tree: numbers are float64 with NaN, texts objects with None."""
+    """One pass over the tree: numbers are float64 with NaN, texts are objects with None."""
 
     def __init__(self, text: str, frame: pd.DataFrame) -> None:
         self._text = text
         self._frame = frame
 
-    def of(self, node: ast.expr) -> Numbers | Texts | BooleanArray:
+    def of(self, node: ast.expr) -> Numbers | Texts | _Truth:
         match node:
             case ast.Name(id=name):
                 return self._column(name)
-            case ast.Constant(value=value):
+            case ast.Constant(value=bool() | int() | float() | str() as value):
                 return self._constant(value)
             case ast.BoolOp(op=op, values=values):
-                return self._combined(op, [self._condition(item) for item in values])
+                combine = operator.and_ if isinstance(op, ast.And) else operator.or_
+                return reduce(combine, [self._condition(item) for item in values])
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return ~self._condition(operand)
             case ast.UnaryOp(op=op, operand=operand):
@@ -176,76 +201,70 @@ class _Evaluation:
                 # x / 0 has no value, and inf - inf neither
                 return np.where(np.isfinite(found), found, np.nan)
             case ast.Compare(left=left, ops=ops, comparators=others):
-                pairs = zip([left, *others], ops, others, strict=False)
-                return self._combined(ast.And(), [self._compared(*pair) for pair in pairs])
+                pairs = zip([left, *others[:-1]], ops, others, strict=True)
+                return reduce(operator.and_, [self._compared(*pair) for pair in pairs])
         raise _refusal(self._text, _GRAMMAR)
 
-    def _column(self, name: str) -> Numbers | Texts | BooleanArray:
+    def _column(self, name: str) -> Numbers | Texts | _Truth:
         if name not in self._frame.columns:
             known = ", ".join(map(str, self._frame.columns))
             raise _refusal(self._text, f"{name!r} is not a column; known: {known}")
         values = self._frame[name]
-        if pd.api.types.is_bool_dtype(values.dtype):
-            return values.astype("boolean").array
-        if pd.api.types.is_numeric_dtype(values.dtype):
+        if is_bool_dtype(values.dtype):
+            number = values.to_numpy(dtype="float64", na_value=np.nan)
+            return _Truth(number == 1.0, number == 0.0)
+        if is_numeric_dtype(values.dtype):
             return values.to_numpy(dtype="float64", na_value=np.nan)
-        if isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
+        if is_string_dtype(values.dtype):
             return values.astype(object).where(values.notna(), None).to_numpy(dtype=object)
         raise _refusal(self._text, f"{name!r} has type {values.dtype}; use numbers or strings")
 
-    def _constant(self, value: bool | int | float | str) -> Numbers | Texts | BooleanArray:
+    def _constant(self, value: bool | int | float | str) -> Numbers | Texts | _Truth:
         rows = len(self._frame)
         if isinstance(value, bool):
-            return BooleanArray(np.full(rows, value), np.zeros(rows, dtype=bool))
+            return _Truth(np.full(rows, value), np.full(rows, not value))
         if isinstance(value, str):
             return np.full(rows, value, dtype=object)
         return np.full(rows, float(value))
 
     def _number(self, node: ast.expr) -> Numbers:
         found = self.of(node)
-        if isinstance(found, BooleanArray) or found.dtype == object:
+        if isinstance(found, _Truth) or found.dtype == object:
             raise _refusal(self._text, f"{ast.unparse(node)!r} is not a number")
-        return found
+        return found.astype(np.float64, copy=False)
 
-    def _condition(self, node: ast.expr) -> BooleanArray:
+    def _condition(self, node: ast.expr) -> _Truth:
         found = self.of(node)
-        if not isinstance(found, BooleanArray):
+        if not isinstance(found, _Truth):
             raise _refusal(self._text, f"{ast.unparse(node)!r} is not a condition")
         return found
 
-    def _combined(self, op: ast.boolop, parts: list[BooleanArray]) -> BooleanArray:
-        outcome = parts[0]
-        for part in parts[1:]:
-            outcome = outcome & part if isinstance(op, ast.And) else outcome | part
-        return outcome
+    def _values(self, node: ast.expr) -> Numbers | Texts:
+        """Return conditions as 1.0, 0.0 and NaN, so that is_roaming == True can be written."""
+        found = self.of(node)
+        if isinstance(found, _Truth):
+            return np.where(found.is_true, 1.0, np.where(found.is_false, 0.0, np.nan))
+        return found
 
-    def _compared(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> BooleanArray:
+    def _compared(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> _Truth:
         if isinstance(op, ast.In | ast.NotIn):
             return self._is_among(left, op, ast.literal_eval(right))
-        first, second = _plain(self.of(left)), _plain(self.of(right))
+        first, second = self._values(left), self._values(right)
         if (first.dtype == object) != (second.dtype == object):
             raise _refusal(
                 self._text,
                 f"{ast.unparse(left)!r} and {ast.unparse(right)!r} are text and number; "
                 "quote text, and leave numbers unquoted",
             )
-        unknown = np.asarray(pd.isna(first) | pd.isna(second))
-        outcome = np.zeros(len(unknown), dtype=bool)
-        outcome[~unknown] = _COMPARISON[type(op)](first[~unknown], second[~unknown])
-        return BooleanArray(outcome, unknown)
+        is_known = ~(pd.isna(first) | pd.isna(second))
+        holds = np.zeros(len(first), dtype=bool)
+        holds[is_known] = _COMPARISON[type(op)](first[is_known], second[is_known])
+        return _Truth(holds, is_known & ~holds)
 
-    def _is_among(self, left: ast.expr, op: ast.cmpop, choices: Any) -> BooleanArray:
-        values = _plain(self.of(left))
-        options = list(choices)
+    def _is_among(self, left: ast.expr, op: ast.cmpop, choices: Any) -> _Truth:
+        values, options = self._values(left), list(choices)
         if (values.dtype == object) != isinstance(options[0], str):
             raise _refusal(self._text, f"{ast.unparse(left)!r} and its choices differ in type")
         found = pd.Series(values).isin(options).to_numpy(dtype=bool)
-        outcome = ~found if isinstance(op, ast.NotIn) else found
-        return BooleanArray(outcome, np.asarray(pd.isna(values)))
-
-
-def _plain(values: Numbers | Texts | BooleanArray) -> Numbers | Texts:
-    """Return conditions as 1.0, 0.0 and NaN, so that is_roaming == True can be written."""
-    if isinstance(values, BooleanArray):
-        return values.to_numpy(dtype="float64", na_value=np.nan)
-    return values
+        among = _Truth(found, ~found & ~pd.isna(values))
+        return ~among if isinstance(op, ast.NotIn) else among

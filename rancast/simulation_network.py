@@ -157,7 +157,8 @@ class Network:
             )
             weekend = np.where(is_weekend, WEEKEND_LOAD[area], 1.0)[:, None]
             load[:, here] += bumps * weekend
-        return load * cells.stress
+        expected: Floats = load * cells.stress
+        return expected
 
     def medians(self, utilisation: Floats, backlog: Floats) -> Medians:
         """Return the log medians of latency, loss and throughput; the last axis is the cell."""

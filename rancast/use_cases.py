@@ -1,33 +1,102 @@
 """What to predict: the schema of `use_cases/NAME.yaml`, one model as a file."""
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+import pandas as pd
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from rancast.datasets import Name
+from rancast.datasets import Dataset, Name
 from rancast.documents import Document, Duration, find_yaml, read_yaml
 from rancast.errors import ConfigurationError
+from rancast.expressions import Expression
 
 Problem = Literal["classification", "regression"]
 Statistic = Literal["mean", "std", "min", "max", "median", "sum", "count"]
 CalendarPart = Literal["hour", "weekday", "is_weekend", "minute_of_day_sin", "minute_of_day_cos"]
 
+METRICS: dict[Problem, tuple[str, ...]] = {
+    "classification": ("average_precision", "brier", "log_loss", "roc_auc"),
+    "regression": ("mae", "r2", "rmse"),
+}
+METRICS_AT_THRESHOLD = ("alerts_per_day", "precision", "recall")
+BASELINES = ("baseline_last_value", "baseline_seasonal")
+# the training table has these columns beside the features
+RESERVED = ("entity", "time", "y", "split", *BASELINES)
+DAY = timedelta(days=1)
+
+
+def _is_positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError(f"{value} is not a length of time; write one above zero, such as 30min")
+    return value
+
+
+def _is_not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError(f"{value} is negative; write 0s or more")
+    return value
+
+
+def _is_whole_days(value: timedelta) -> timedelta:
+    if value < DAY or value % DAY:
+        raise ValueError(f"{value} is not a number of whole days, such as 7d")
+    return value
+
+
+def _is_expression(text: str) -> str:
+    try:
+        Expression(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+def _is_free_of_repeats(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    for item in items:
+        if items.count(item) > 1:
+            raise ValueError(f"{item} stands here twice")
+    return items
+
+
+Length = Annotated[Duration, AfterValidator(_is_positive)]
+LengthOrZero = Annotated[Duration, AfterValidator(_is_not_negative)]
+WholeDays = Annotated[Duration, AfterValidator(_is_whole_days)]
+Condition = Annotated[str, AfterValidator(_is_expression)]
+Columns = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)]
+Statistics = Annotated[
+    tuple[Statistic, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)
+]
+
+
+def short_duration(value: timedelta) -> str:
+    """Write a length of time as people do, in its largest whole unit: '7d', '30min', '5s'."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, rest = divmod(value, timedelta(seconds=length))
+        if count and not rest:
+            return f"{count}{unit}"
+    return f"{value // timedelta(milliseconds=1)}ms"
+
 
 class Grid(Document):
     """The regular time grid on which an entity's rows are put before features are made."""
 
-    period: Duration | None = Field(default=None, description="default: the dataset's period")
-    fill: Duration = Field(default=timedelta(0), description="how far a value is carried forward")
+    period: Length | None = Field(default=None, description="default: the dataset's period")
+    fill: LengthOrZero = Field(
+        default=timedelta(0), description="how far a value is carried forward"
+    )
 
 
 class Target(Document):
     """What is predicted about (t, t + within]: a breach (`any`) or a statistic (`mean`, ...)."""
 
     within: Duration
-    any: str | None = Field(default=None, description="an expression over columns: the breach")
+    any: Condition | None = Field(
+        default=None, description="an expression over columns: the breach"
+    )
     mean: str | None = Field(default=None, description="a column: its mean over the horizon")
     sum: str | None = Field(default=None, description="a column: its sum over the horizon")
     observed: float = Field(
@@ -48,42 +117,101 @@ class Target(Document):
             )
         return self
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The dataset's columns that labels are made from, sorted."""
+        if self.any is not None:
+            return tuple(sorted(Expression(self.any).columns))
+        return tuple(name for name in (self.mean, self.sum) if name is not None)
+
 
 class Lags(Document):
     """The value of each column so many periods of the grid ago."""
 
-    columns: tuple[str, ...]
-    periods: tuple[Annotated[int, Field(ge=1)], ...]
+    columns: Columns
+    periods: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        Field(min_length=1),
+        AfterValidator(_is_free_of_repeats),
+    ]
+
+    def names(self) -> Iterator[str]:
+        """Yield the feature names: latency_ms_lag_3."""
+        return (lag_name(column, lag) for lag in self.periods for column in self.columns)
 
 
 class Windows(Document):
     """Statistics of each column over (t - window, t], by time, never by row count."""
 
-    columns: tuple[str, ...]
-    over: tuple[Duration, ...]
-    statistics: tuple[Statistic, ...] = ("mean",)
+    columns: Columns
+    over: Annotated[tuple[Length, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)]
+    statistics: Statistics = ("mean",)
+
+    def names(self) -> Iterator[str]:
+        """Yield the feature names: latency_ms_mean_30min."""
+        return (
+            window_name(column, statistic, window)
+            for window in self.over
+            for statistic in self.statistics
+            for column in self.columns
+        )
 
 
 class History(Document):
     """Each entity's own past: statistics over whole earlier days, at this hour or at any hour."""
 
-    columns: tuple[str, ...]
+    columns: Columns
     days: Annotated[int, Field(ge=1, le=60)] = 7
-    statistics: tuple[Statistic, ...] = ("mean",)
+    statistics: Statistics = ("mean",)
     at: Literal["same_hour", "any_hour"] = "any_hour"
+
+    def names(self) -> Iterator[str]:
+        """Yield the feature names: latency_ms_mean_7d_same_hour."""
+        return (
+            history_name(column, statistic, self)
+            for statistic in self.statistics
+            for column in self.columns
+        )
+
+
+def lag_name(column: str, lag: int) -> str:
+    """Name the value of `column` that many grid periods ago."""
+    return f"{column}_lag_{lag}"
+
+
+def window_name(column: str, statistic: str, window: timedelta) -> str:
+    """Name a statistic of `column` over (t - window, t]."""
+    return f"{column}_{statistic}_{short_duration(window)}"
+
+
+def history_name(column: str, statistic: str, history: History) -> str:
+    """Name a statistic of `column` over whole earlier days."""
+    return f"{column}_{statistic}_{history.days}d_{history.at}"
+
+
+def missing_share_name(window: timedelta) -> str:
+    """Name the share of the grid's periods in (t - window, t] without a row."""
+    return f"missing_share_{short_duration(window)}"
+
+
+MINUTES_SINCE_SEEN = "minutes_since_seen"
 
 
 class Features(Document):
     """The columns of X; everything looks back, over a finite and declared time."""
 
-    current: tuple[str, ...] = Field(default=(), description="values of the row itself")
-    categories: tuple[str, ...] = Field(default=(), description="columns encoded as categories")
+    current: Annotated[tuple[str, ...], AfterValidator(_is_free_of_repeats)] = Field(
+        default=(), description="values of the row itself"
+    )
+    categories: Annotated[tuple[str, ...], AfterValidator(_is_free_of_repeats)] = Field(
+        default=(), description="columns encoded as categories"
+    )
     lags: tuple[Lags, ...] = ()
     windows: tuple[Windows, ...] = ()
     history: tuple[History, ...] = ()
-    calendar: tuple[CalendarPart, ...] = ()
+    calendar: Annotated[tuple[CalendarPart, ...], AfterValidator(_is_free_of_repeats)] = ()
     timezone: str = Field(default="UTC", description="the operator's zone, for the calendar")
-    missing: tuple[Duration, ...] = Field(
+    missing: Annotated[tuple[Length, ...], AfterValidator(_is_free_of_repeats)] = Field(
         default=(),
         description="share of expected periods absent in each window, and time since seen",
     )
@@ -99,12 +227,48 @@ class Features(Document):
             ) from error
         return value
 
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> "Features":
+        names = self.names()
+        if not names:
+            raise ValueError("there is no feature; state at least one, such as current: [COLUMN]")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two features are called {name!r}; state it once")
+            if name in RESERVED:
+                raise ValueError(
+                    f"a feature cannot be called {name!r}, as the training table uses that name; "
+                    "rename the dataset's column"
+                )
+        return self
+
+    def names(self) -> tuple[str, ...]:
+        """Return the columns of X in their order: numbers first, then categories."""
+        parts: tuple[Lags | Windows | History, ...] = (*self.lags, *self.windows, *self.history)
+        missing = [missing_share_name(window) for window in self.missing]
+        return (
+            *self.current,
+            *(name for part in parts for name in part.names()),
+            *self.calendar,
+            *missing,
+            *([MINUTES_SINCE_SEEN] if missing else []),
+            *self.categories,
+        )
+
+    @property
+    def numeric_columns(self) -> tuple[str, ...]:
+        """The dataset's columns whose values are read as numbers, sorted."""
+        parts: tuple[Lags | Windows | History, ...] = (*self.lags, *self.windows, *self.history)
+        return tuple(
+            sorted({*self.current, *(column for part in parts for column in part.columns)})
+        )
+
 
 class Split(Document):
     """How time is divided: train < embargo < holdout; folds follow time inside train."""
 
-    holdout: Duration
-    embargo: Duration
+    holdout: WholeDays
+    embargo: LengthOrZero
     folds: Annotated[int, Field(ge=2, le=20)] = 3
 
 
@@ -163,8 +327,10 @@ class UseCase(Document):
     problem: Problem
     dataset: Name
     entity: str
-    where: str | None = Field(default=None, description="an expression; other rows are left out")
-    history: Duration
+    where: Condition | None = Field(
+        default=None, description="an expression; other rows are left out"
+    )
+    history: WholeDays
     minimum_coverage: float = Field(
         default=0.5, ge=0, le=1, description="share of history's days that must be usable"
     )
@@ -188,19 +354,45 @@ class UseCase(Document):
                 f"split.embargo ({self.split.embargo}) is shorter than target.within "
                 f"({self.target.within}): labels of the training rows would reach into the holdout"
             )
-        names = [candidate.name for candidate in self.candidates]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two candidates are called {name!r}")
-        if (self.problem == "classification") != (self.target.any is not None):
-            raise ValueError("classification goes with target.any, regression with mean or sum")
-        if self.alerts is not None and self.problem != "classification":
-            raise ValueError("alerts need problem: classification")
         if self.split.holdout >= self.history:
             raise ValueError(
                 "split.holdout must be shorter than history, or nothing is left to train on"
             )
+        if (self.problem == "classification") != (self.target.any is not None):
+            raise ValueError("classification goes with target.any, regression with mean or sum")
+        if self.alerts is not None and self.problem != "classification":
+            raise ValueError("alerts need problem: classification")
         return self
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "UseCase":
+        names = [candidate.name for candidate in self.candidates]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two candidates are called {name!r}")
+        known = METRICS[self.problem]
+        if self.metric not in known:
+            raise ValueError(
+                f"metric {self.metric!r} is not one for {self.problem}; known: {', '.join(known)}"
+            )
+        known += METRICS_AT_THRESHOLD if self.alerts else ()
+        for metric in self.gates.floors:
+            if metric not in known:
+                raise ValueError(
+                    f"gates.floors names {metric!r}, which is not a metric here; "
+                    f"known: {', '.join(known)}"
+                )
+        for item in self.gates.slices:
+            if item.column not in self.features.names():
+                raise ValueError(
+                    f"gates.slices names {item.column!r}, which is not a feature; "
+                    "add it to features.categories"
+                )
+        return self
+
+    def check(self, dataset: Dataset) -> None:
+        """Raise ConfigurationError where this cannot be made from `dataset`, naming the key."""
+        self.table_view().check(dataset)
 
     def feature_view(self) -> "FeatureView":
         """Return what features depend on."""
@@ -232,9 +424,42 @@ class FeatureView(Document):
 
     dataset: Name
     entity: str
-    where: str | None
+    where: Condition | None
     grid: Grid
     features: Features
+
+    def period(self, dataset: Dataset) -> timedelta:
+        """Return the period of the grid.
+
+        Raises ConfigurationError where neither the use case nor the dataset states one.
+        """
+        period = self.grid.period or dataset.time.period
+        if period is None:
+            raise ConfigurationError(
+                f"neither this use case nor dataset {dataset.name!r} states a period; "
+                "write grid: {period: ...}, such as 5min."
+            )
+        return period
+
+    def check(self, dataset: Dataset) -> None:
+        """Raise ConfigurationError where this cannot be made from `dataset`, naming the key."""
+        if dataset.name != self.dataset:
+            raise ConfigurationError(
+                f"this use case reads dataset {self.dataset!r}, but was given {dataset.name!r}."
+            )
+        period = self.period(dataset)
+        spans = [span for windows in self.features.windows for span in windows.over]
+        for span in (*spans, *self.features.missing):
+            if span < period:
+                raise ConfigurationError(
+                    f"the window {short_duration(span)} is shorter than the grid's period "
+                    f"{short_duration(period)}, so that it would be empty; make it longer."
+                )
+        _expect_columns(dataset, "entity", [self.entity], ("string",))
+        _expect_columns(dataset, "features", self.features.numeric_columns, _NUMERIC)
+        _expect_columns(dataset, "features.categories", self.features.categories, ("string",))
+        if self.where is not None:
+            _expect_condition(dataset, "where", self.where)
 
 
 class TableView(FeatureView):
@@ -243,6 +468,61 @@ class TableView(FeatureView):
     problem: Problem
     target: Target
     split: Split
+
+    def check(self, dataset: Dataset) -> None:
+        """Raise ConfigurationError where this cannot be made from `dataset`, naming the key."""
+        super().check(dataset)
+        period = self.period(dataset)
+        if self.target.within < period:
+            raise ConfigurationError(
+                f"target.within ({short_duration(self.target.within)}) is shorter than the grid's "
+                f"period ({short_duration(period)}), so that no row would lie in the horizon; "
+                "make the horizon at least one period."
+            )
+        if self.target.any is not None:
+            _expect_condition(dataset, "target.any", self.target.any)
+        else:
+            _expect_columns(dataset, "target", self.target.columns, _NUMERIC)
+
+
+_NUMERIC = ("float", "integer", "boolean")
+_DTYPES = {
+    "string": "str",
+    "float": "float64",
+    "integer": "Int64",
+    "boolean": "boolean",
+    "timestamp": "datetime64[us, UTC]",
+}
+
+
+def no_rows(dataset: Dataset) -> pd.DataFrame:
+    """Return a curated frame of `dataset` without rows: its columns with their types."""
+    return pd.DataFrame(
+        {name: pd.Series(dtype=_DTYPES[column.type]) for name, column in dataset.columns.items()}
+    )
+
+
+def _expect_columns(
+    dataset: Dataset, key: str, names: Iterable[str], types: tuple[str, ...]
+) -> None:
+    for name in names:
+        if name not in dataset.columns:
+            raise ConfigurationError(
+                f"{key} names {name!r}, which is not a column of dataset {dataset.name!r}; "
+                f"known: {', '.join(dataset.columns)}."
+            )
+        if dataset.columns[name].type not in types:
+            raise ConfigurationError(
+                f"{key} names {name!r}, whose type is {dataset.columns[name].type}; "
+                f"needed here: {' or '.join(types)}."
+            )
+
+
+def _expect_condition(dataset: Dataset, key: str, text: str) -> None:
+    try:
+        Expression(text).evaluate(no_rows(dataset))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{key} in dataset {dataset.name!r}: {error}") from error
 
 
 class FitView(Document):

@@ -1,19 +1,24 @@
 """Objects by name, in a folder or in Azure Blob Storage; the only module that imports azure."""
 
+import base64
+import binascii
 import contextlib
 import hashlib
+import io
+import ipaddress
 import os
+import re
 import secrets
 import stat
 import unicodedata
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import filelock
 from pydantic import SecretStr
@@ -29,13 +34,21 @@ from rancast.errors import (
 from rancast.references import RawBlob
 
 if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
+    from azure.core.credentials import AccessToken, TokenCredential
+    from azure.core.pipeline.transport import RequestsTransport
+    from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
 # FileStore keeps locks and unfinished files under this name, which no object may have
 RESERVED = ".rancast-"
 NAME_LIMIT = 1024
-WORKERS = 16
 LOCK_SECONDS = 25
+# as many transfers at a time as the client's pool keeps connections
+WORKERS = 10
+# the service gives checksums of ranges up to 4 MiB only
+RANGE_BYTES = 4 * 2**20
+# the largest Put Blob that the service takes, see Blob Storage's scalability targets
+PUT_LIMIT_BYTES = 5000 * 2**20
+TRIES = 3
 
 # a method named `list` hides the builtin from the annotations of its class
 Blobs = list[RawBlob]
@@ -323,9 +336,9 @@ def _refuse_if(is_read_only: bool, name: str, setting: str) -> None:
 class Patience:
     """How long one request may take, so that an address where nobody answers is soon an error.
 
-    `timeout_s` bounds the connection and every wait for the next bytes, not a whole transfer.
-    After `retries` pauses of 2, 4, ... s (1 s more or less) the request has failed: by default
-    after 8 s at a closed port and 26 s at a server that accepts and says nothing.
+    `timeout_s` bounds connecting, and each wait for the next bytes, but not a whole transfer.
+    A request has failed after `retries` more tries, with pauses of 2, 4, ... s (1 s more or less)
+    before them: by default after 8 s at most at a closed port, after 26 s at one that is silent.
     """
 
     timeout_s: float = 6.0
@@ -341,8 +354,8 @@ class AzureStore:
     two writers can mix their blocks. ETags are the service's.
     """
 
-    def __init__(self, address: "_Address", client: "ContainerClient", *, read_only: bool) -> None:
-        self._address = address
+    def __init__(self, place: "_Place", client: "ContainerClient", *, read_only: bool) -> None:
+        self._place = place
         self._client = client
         self._is_read_only = read_only
 
@@ -351,34 +364,32 @@ class AzureStore:
 
     @property
     def url(self) -> str:
-        return self._address.url
+        return self._place.url
 
     def list(self, prefix: str) -> Blobs:
-        start = self._address.base + _check_prefix(prefix)
+        start = self._place.base + _check_prefix(prefix)
         with self._explained(prefix):
-            # a page holds up to 5,000 names; metadata tells the folders of a Data Lake account
-            listed = [
-                _listed(item, self._address.base)
-                for item in self._client.list_blobs(name_starts_with=start, include=["metadata"])
-                if not _is_folder(item)
-            ]
-        return sorted(listed, key=lambda item: item.name)
+            # one request gives up to 5,000 names; metadata tells a Data Lake account's folders
+            items = list(self._client.list_blobs(name_starts_with=start, include=["metadata"]))
+        blobs = [_listed(item, self._place.base) for item in items if not _is_folder(item)]
+        return sorted(blobs, key=lambda blob: blob.name)
 
     def read(self, name: str) -> bytes:
-        return self._download(name, connections=4)[0]
+        return self._download(name, WORKERS)[0]
 
     def read_many(self, names: Sequence[str]) -> Contents:
         connections = max(1, WORKERS // max(1, len(names)))
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="storage") as pool:
-            try:
-                futures = [pool.submit(self._download, name, connections) for name in names]
-                wait(futures, return_when=FIRST_EXCEPTION)
-                return [future.result()[0] for future in futures if _has_ended(future)]
-            finally:
-                pool.shutdown(cancel_futures=True)
+        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="storage")
+        try:
+            transfers = [pool.submit(self._download, name, connections) for name in names]
+            wait(transfers, return_when=FIRST_EXCEPTION)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        # those that were cancelled started after the one that failed, whose error comes first
+        return [transfer.result()[0] for transfer in transfers]
 
     def read_tagged(self, name: str) -> tuple[bytes, str]:
-        return self._download(name, connections=4)
+        return self._download(name, WORKERS)
 
     def exists(self, name: str) -> bool:
         try:
@@ -399,12 +410,15 @@ class AzureStore:
         return data
 
     def write_if_match(self, name: str, data: bytes, etag: str | None) -> str:
+        from azure.core import MatchConditions
+
         try:
             if etag is None:
                 return self._upload(name, data, overwrite=False)
-            return self._upload(name, data, overwrite=True, etag=etag, match_condition=IF_MATCH)
+            condition = MatchConditions.IfNotModified
+            return self._upload(name, data, overwrite=True, etag=etag, match_condition=condition)
         except WriteConflict:
-            # a reply lost on the way makes the client repeat a write that has already been done
+            # a reply lost on its way makes the client repeat a write that was done already
             with contextlib.suppress(ObjectNotFound):
                 current, current_etag = self.read_tagged(name)
                 if current == data:
@@ -416,10 +430,10 @@ class AzureStore:
             self._writable(name).delete_blob(delete_snapshots="include")
 
     def _blob(self, name: str) -> "BlobClient":
-        return self._client.get_blob_client(self._address.base + check_name(name))
+        return self._client.get_blob_client(self._place.base + check_name(name))
 
     def _writable(self, name: str) -> "BlobClient":
-        _refuse_if(self._is_read_only, name, self._address.setting)
+        _refuse_if(self._is_read_only, name, self._place.setting)
         return self._blob(name)
 
     def _upload(self, name: str, data: bytes, **conditions: Any) -> str:
@@ -428,37 +442,190 @@ class AzureStore:
         return str(reply["etag"])
 
     def _download(self, name: str, connections: int) -> tuple[bytes, str]:
-        """Return verified content and its ETag; wrong and changing content is read again."""
+        """Return verified content and its ETag; content that changed or was hurt is read again."""
         blob = self._blob(name)
         for _ in range(TRIES):
-            sums = _Sums()
-            with self._explained(name), contextlib.suppress(WriteConflict):
+            checksums = _Checksums()
+            with contextlib.suppress(WriteConflict), self._explained(name):
                 stream = blob.download_blob(
                     max_concurrency=connections,
                     decompress=False,
-                    raw_request_hook=sums.ask,
-                    raw_response_hook=sums.note,
+                    raw_request_hook=checksums.ask,
+                    raw_response_hook=checksums.note,
                 )
                 data = stream.readall()
-                if sums.agree(data, stream.properties.content_settings.content_md5):
+                if checksums.agree(data, stream.properties.content_settings.content_md5):
                     return data, str(stream.properties.etag)
         raise StorageError(
-            f"{name!r} in {self.url} came with another checksum than its content has, {TRIES} times; "
-            "check the network between here and there, or write the object again."
+            f"{name!r} in {self.url} was read {TRIES} times, and what came never had the checksum "
+            "of the whole; check the network on the way, or write the object again."
         )
 
     @contextlib.contextmanager
     def _explained(self, name: str) -> Iterator[None]:
-        """Turn the client's errors into one sentence; theirs may hold signatures of requests."""
+        """Turn the client's errors into one sentence without theirs, which can hold signatures."""
         from azure.core.exceptions import AzureError
 
         try:
             yield
         except (AzureError, OSError) as error:
-            explained = self._address.explain(error, name)
-        else:
-            return
-        raise explained from None
+            raise self._place.explain(error, name) from None
+
+
+class _Checksums:
+    """The MD5 of each range of one download, asked of the service and held against the content.
+
+    The client's own `validate_content` cannot be used: it takes the checksum after undoing a
+    Content-Encoding, and together with `decompress=False` it loses the first range.
+    """
+
+    def __init__(self) -> None:
+        self._ranges: dict[int, bytes] = {}
+
+    def ask(self, request: Any) -> None:
+        headers = request.http_request.headers
+        if "x-ms-range" in headers:  # the header is refused where no range is asked for
+            headers["x-ms-range-get-content-md5"] = "true"
+
+    def note(self, response: Any) -> None:
+        start = re.match(r"bytes=(\d+)-", response.http_request.headers.get("x-ms-range", ""))
+        md5 = response.http_response.headers.get("Content-MD5")
+        if start is not None and md5 is not None:
+            self._ranges[int(start[1])] = base64.b64decode(md5)
+
+    def agree(self, data: bytes, stored: bytes | None) -> bool:
+        """Tell whether every range, and the whole where its MD5 is `stored`, is as was sent."""
+        view = memoryview(data)
+        whole = stored is None or _md5(view) == stored
+        starts = range(0, len(data), RANGE_BYTES)
+        return whole and all(
+            _md5(view[start : start + RANGE_BYTES]) == self._ranges.get(start) for start in starts
+        )
+
+
+def _md5(data: memoryview) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _is_folder(item: "BlobProperties") -> bool:
+    """Tell a Data Lake account's folder, or a tool's placeholder for one, from an object."""
+    metadata = {key.lower(): value for key, value in (item.metadata or {}).items()}
+    return metadata.get("hdi_isfolder") == "true" or (item.size == 0 and item.name.endswith("/"))
+
+
+def _listed(item: "BlobProperties", base: str) -> RawBlob:
+    md5 = item.content_settings.content_md5
+    return RawBlob(
+        name=check_name(item.name.removeprefix(base)),
+        size=item.size,
+        etag=item.etag,
+        md5=None if md5 is None else bytes(md5).hex(),
+        modified=item.last_modified,
+    )
+
+
+class _Place(NamedTuple):
+    """Where a URL points: `base` is the prefix with its slash, `account` None if unknown."""
+
+    setting: str
+    endpoint: str
+    account: str | None
+    container: str
+    base: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.endpoint}/{self.container}/{self.base}".rstrip("/")
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.endpoint.startswith("https:")
+
+    @property
+    def credential_setting(self) -> str:
+        return self.setting.removesuffix("_URL") + "_CONNECTION_STRING"
+
+    def explain(self, error: Exception, name: str) -> StorageError:
+        """Say what an error of the client means, by its code only: its text may hold secrets."""
+        from azure.core.exceptions import HttpResponseError
+
+        status = error.status_code if isinstance(error, HttpResponseError) else None
+        code = getattr(error, "error_code", None)
+        code = str(getattr(code, "value", code))
+        if code == "BlobNotFound":
+            return ObjectNotFound(f"there is no object {name!r} in {self.url}.")
+        if code in ("BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"):
+            return _conflict(name, self.url)
+        if code == "ContainerNotFound":
+            return StorageError(
+                f"{self.endpoint} has no container {self.container!r}; create it or correct "
+                f"{self.setting}."
+            )
+        if status in (401, 403):
+            return self.refused(code)
+        if status is None:
+            return StorageUnreachable(
+                f"nobody answers at {self.url} ({type(error).__name__}); check the network, and the "
+                f"address in {self.setting}."
+            )
+        return StorageError(
+            f"{name!r} in {self.url}: the service answered {status} {code}; run again, and see "
+            "Blob Storage's list of error codes if it stays."
+        )
+
+    def refused(self, reason: str) -> StorageUnreachable:
+        """Say that the credential was refused, or that there is none."""
+        return StorageUnreachable(
+            f"the credential for {self.url} was refused ({reason}); check "
+            f"{self.credential_setting}, or the identity and its role on the container."
+        )
+
+
+class _Credential:
+    """Tokens of a credential, by default azure-identity's, which is made when one is needed.
+
+    A failure leaves as our own error, which the client does not repeat as it does its own.
+    """
+
+    def __init__(self, place: _Place, source: "TokenCredential | None") -> None:
+        self._place = place
+        self._source = source
+
+    def get_token(self, *scopes: str, **options: Any) -> "AccessToken":
+        from azure.core.exceptions import AzureError
+
+        try:
+            if self._source is None:
+                from azure.identity import DefaultAzureCredential
+
+                self._source = DefaultAzureCredential()
+            return self._source.get_token(*scopes, **options)
+        except (AzureError, ValueError) as error:
+            code = re.search(r"AADSTS\d+", str(error))
+            reason = code[0] if code else f"no token: {type(error).__name__}"
+        raise self._place.refused(reason)
+
+
+def _transport(place: _Place, patience: Patience) -> "RequestsTransport":
+    """Return one pool of connections, whose timeout bounds each piece sent, not the whole body."""
+    from azure.core.pipeline.transport import RequestsTransport
+
+    class PiecewiseTransport(RequestsTransport):
+        def send(self, request: Any, **options: Any) -> Any:
+            data = request.data
+            if isinstance(data, bytes) and data:
+                request.data = io.BytesIO(data)
+            try:
+                return super().send(request, **options)
+            finally:
+                request.data = data
+
+    return PiecewiseTransport(
+        connection_timeout=patience.timeout_s,
+        read_timeout=patience.timeout_s,
+        # a proxy of the environment is no way to Azurite on this machine
+        use_env_settings=place.is_encrypted,
+    )
 
 
 def open_store(
@@ -467,23 +634,107 @@ def open_store(
     *,
     setting: str,
     read_only: bool = False,
+    credential: "TokenCredential | None" = None,
+    patience: Patience = Patience(),
 ) -> Store:
     """Open the store at `url`; nothing is contacted or created yet.
 
     `url` is `file:///FOLDER`, `https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]`, or, for
     Azurite, `http://127.0.0.1:PORT/ACCOUNT/CONTAINER[/PREFIX]`. `setting` names the environment
-    variable in errors. Raises ConfigurationError for a URL that cannot work.
+    variable in errors. An Azure URL without a connection string is opened with `credential`, by
+    default azure-identity's DefaultAzureCredential. Raises ConfigurationError for a URL that
+    cannot work, and for a connection string of another account or endpoint.
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "file":
         return FileStore(_folder(parts, setting), setting=setting, read_only=read_only)
-    raise ConfigurationError(f"{setting} must be a file: or https: URL.")
+    place = _place(parts, setting)
+    client = _client(place, connection_string, credential, patience)
+    return AzureStore(place, client, read_only=read_only)
 
 
 def _folder(parts: urllib.parse.SplitResult, setting: str) -> Path:
     path = Path(urllib.request.url2pathname(parts.path))
-    if parts.netloc not in ("", "localhost") or not path.is_absolute():
+    is_plain = parts.netloc in ("", "localhost") and not parts.query and not parts.fragment
+    if not is_plain or not path.is_absolute():
         raise ConfigurationError(
             f"{setting} is {parts.geturl()!r}; write an absolute folder as file:///var/lib/rancast."
         )
     return path
+
+
+def _place(parts: urllib.parse.SplitResult, setting: str) -> _Place:
+    """Read an Azure URL; a host that is an address or has no dot takes its account in the path."""
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError(
+            f"{setting} starts with {parts.scheme!r}; write file:///FOLDER or "
+            "https://ACCOUNT.blob.core.windows.net/CONTAINER."
+        )
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigurationError(
+            f"{setting} (at {host}) holds a query, a fragment or a password; "
+            "keep secrets in the connection string, and the URL plain."
+        )
+    folders = [urllib.parse.unquote(part) for part in parts.path.strip("/").split("/")]
+    is_in_path = "." not in host or _is_address(host)
+    if parts.scheme == "http" and not is_in_path:
+        raise ConfigurationError(f"{setting} would send data to {host} in the clear; write https.")
+    account = folders.pop(0) if is_in_path else host.split(".")[0] if ".blob." in host else None
+    if not folders or re.fullmatch(r"[a-z0-9](-?[a-z0-9]){2,62}", folders[0]) is None:
+        raise ConfigurationError(
+            f"{setting} (at {host}) names no container: write its name, of 3 to 63 lower-case "
+            "letters, digits and single hyphens, after the account."
+        )
+    endpoint = f"{parts.scheme}://{parts.netloc.lower()}" + (f"/{account}" if is_in_path else "")
+    prefix = "/".join(folders[1:])
+    if prefix:
+        check_name(prefix)
+    return _Place(setting, endpoint, account, folders[0], prefix and f"{prefix}/")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _client(
+    place: _Place,
+    connection_string: SecretStr | None,
+    credential: "TokenCredential | None",
+    patience: Patience,
+) -> "ContainerClient":
+    from azure.storage.blob import ContainerClient, ExponentialRetry
+
+    options: dict[str, Any] = {
+        "transport": _transport(place, patience),
+        "retry_policy": ExponentialRetry(
+            initial_backoff=0,
+            increment_base=patience.pause_base_s,
+            retry_total=patience.retries,
+            random_jitter_range=1,
+        ),
+        "max_single_get_size": RANGE_BYTES,
+        "max_chunk_get_size": RANGE_BYTES,
+        "max_single_put_size": PUT_LIMIT_BYTES,
+    }
+    if connection_string is None:
+        if not place.is_encrypted:
+            raise ConfigurationError(
+                f"{place.setting} is {place.url}, where tokens may not go without https; "
+                f"set {place.credential_setting}."
+            )
+        tokens = _Credential(place, credential)
+        return ContainerClient(place.endpoint, place.container, credential=tokens, **options)
+    text = connection_string.get_secret_value()
+    try:
+        client = ContainerClient.from_connection_string(text, place.container, **options)
+        for key in re.findall(r"(?i)AccountKey=([^;]*)", text):
+            base64.b64decode(key)
+    except (ValueError, binascii.Error):
+        client = None
+    _check_client(place, client)
+    return client

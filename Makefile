@@ -1,0 +1,53 @@
+# The vocabulary that people and .ci/run share; `make help` lists it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# bytecode is worth 10 s at every start; some machines turn it off
+unexport PYTHONDONTWRITEBYTECODE
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench ui clean lock
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo "rancast needs Python 3.11 to 3.13; $$($(PYTHON) --version) is $(PYTHON). Name another: make PYTHON=python3.12"; exit 1; }
+	@echo "Installing rancast and its pinned libraries into $(VENV) (about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+node_modules/.installed: package-lock.json $(VENV)/.installed
+	@echo "Installing Azurite for the tests ..."
+	@npm ci --silent --no-fund --no-audit
+	@touch $@
+
+demo: $(VENV)/.installed  ## simulate raw files, run the main job on them, say what came out
+	@$(BIN)/python -m deployments.demo
+
+ui: $(VENV)/.installed  ## open the Prefect and MLflow UIs on the last run, with a worker
+	@$(BIN)/python -m deployments.ui
+
+test: $(VENV)/.installed node_modules/.installed  ## run all tests, on real servers
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+check: $(VENV)/.installed  ## formatting, lint, types
+	$(BIN)/black --check --quiet flows tasks rancast tests deployments benchmarks
+	$(BIN)/flake8 flows tasks rancast tests deployments benchmarks
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed  ## time the main job beside a plain script that does the same work
+	@$(BIN)/python -m benchmarks.main_job
+
+lock: $(VENV)/.installed  ## compile requirements.txt from the ranges in pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --custom-compile-command "make lock" --quiet -o requirements.txt
+
+clean:  ## remove what the demo, the tests and the tools left, but not the installation
+	rm -rf .local .pytest_cache .mypy_cache .hypothesis build *.egg-info
+	find flows tasks rancast tests deployments benchmarks -name __pycache__ -prune -exec rm -rf {} +

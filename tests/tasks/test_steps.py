@@ -1,0 +1,215 @@
+"""Steps compute nothing twice, adopt what others computed first, and mend what was lost."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+
+from rancast.documents import Document
+from rancast.errors import DataError
+from rancast.references import Reference
+from tasks.steps import STEPS, Step, load_frame
+from tasks.stores import open_lake, open_ledger
+
+DAY = date(2024, 3, 1)
+CALLS: list[str] = []
+
+
+class Facts(Document):
+    """A small result."""
+
+    rows: int
+
+
+class Result(NamedTuple):
+    """Two files and a fact."""
+
+    even: pd.DataFrame
+    page: str
+    manifest: Facts
+
+
+def count(n: int, day: date) -> Result:
+    """Return the even numbers below n."""
+    CALLS.append("count")
+    frame = pd.DataFrame({"a": range(0, n, 2)})
+    return Result(frame, f"<p>{n}", Facts(rows=len(frame)))
+
+
+def total(frames: list[pd.DataFrame], day: date) -> pd.DataFrame:
+    """Return the sum of all frames."""
+    CALLS.append("total")
+    return pd.DataFrame({"total": [int(pd.concat(frames)["a"].sum())]})
+
+
+SERIAL = iter(range(1000))
+
+
+def stamp(day: date) -> bytes:
+    """Return other bytes at each call, as a model's serialisation does."""
+    return f"model {next(SERIAL)}".encode()
+
+
+FOLDER = "features/{place}/date={day}"
+COUNT = Step(
+    "count",
+    count,
+    {"even": FOLDER + "/{sha256}.parquet", "page": "reports/{place}/{sha256}.html"},
+    manifest=FOLDER,
+)
+TOTAL = Step("total", total, {"data": FOLDER + "/{sha256}.parquet"})
+STAMP = Step("stamp", stamp, {"data": "models/{sha256}.skops"}, volatile=("data",))
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "datasets").mkdir()
+    monkeypatch.setenv("RANCAST_HOME", str(tmp_path))
+    CALLS.clear()
+
+
+def test_a_known_step_is_not_computed_again() -> None:
+    """The second call with equal input returns the same references and calls nothing."""
+    first = COUNT.make({"n": 5, "day": DAY}, "uc")
+    second = COUNT.make({"n": 5, "day": DAY}, "uc")
+    assert (first.is_reused, second.is_reused) == (False, True)
+    assert first.outputs == second.outputs and first.facts == second.facts
+    assert CALLS == ["count"]
+
+
+@pytest.mark.parametrize("change", [{"n": 6}, {"day": date(2024, 3, 2)}, {"place": "other"}])
+def test_a_changed_configuration_is_another_key(change: dict[str, object]) -> None:
+    """Any argument, and the place, is part of the key."""
+    call = {"n": 5, "day": DAY, "place": "uc"}
+
+    def key(given: dict[str, object]) -> str:
+        arguments = {name: value for name, value in given.items() if name != "place"}
+        return COUNT.key(arguments, str(given["place"]))
+
+    assert key(call) != key(call | change)
+
+
+def test_changed_code_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step whose sources changed does not find what the old sources made."""
+    before = COUNT.key({"n": 5, "day": DAY})
+    monkeypatch.setattr("tasks.steps.code_digest", lambda function: "other code")
+    assert COUNT.key({"n": 5, "day": DAY}) != before
+
+
+def test_input_is_known_by_content_and_not_by_place() -> None:
+    """Two references to equal bytes at different places give the same key."""
+    one = Reference(uri="a/1", digest="d", rows=1)
+    other = Reference(uri="b/2", digest="d", rows=1)
+    changed = Reference(uri="a/1", digest="e", rows=1)
+    keys = [TOTAL.key({"frames": [ref], "day": DAY}) for ref in (one, other, changed)]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_files_are_named_by_their_content_and_shown_by_a_manifest() -> None:
+    """The manifest lists the files, their digests are their names, and its facts come first."""
+    made = COUNT.make({"n": 5, "day": DAY}, "uc")
+    manifest = json.loads(open_lake().read("features/uc/date=2024-03-01/manifest.json"))
+    assert made["even"].uri == f"features/uc/date=2024-03-01/{made['even'].digest}.parquet"
+    assert manifest["files"]["even"]["digest"] == made["even"].digest
+    assert (manifest["schema_version"], manifest["rows"], manifest["step"]) == (1, 3, "count")
+    assert load_frame(made["even"])["a"].tolist() == [0, 2, 4]
+
+
+def test_a_manifest_follows_the_present_input_back_and_forth() -> None:
+    """A partition that was replaced and replaced back shows its first content again."""
+    manifest = "features/uc/date=2024-03-01/manifest.json"
+    COUNT.make({"n": 5, "day": DAY}, "uc")
+    first = open_lake().read(manifest)
+    COUNT.make({"n": 7, "day": DAY}, "uc")
+    assert open_lake().read(manifest) != first
+    COUNT.make({"n": 5, "day": DAY}, "uc")
+    assert open_lake().read(manifest) == first
+
+
+def test_a_lost_output_is_computed_again_at_the_next_call() -> None:
+    """The ledger's word is not enough: the file itself must be there."""
+    made = COUNT.make({"n": 5, "day": DAY}, "uc")
+    open_lake().delete(made["even"].uri)
+    again = COUNT.make({"n": 5, "day": DAY}, "uc")
+    assert not again.is_reused and again.outputs == made.outputs
+    assert open_lake().exists(made["even"].uri)
+
+
+def test_a_lost_input_is_made_again_by_the_step_that_made_it() -> None:
+    """A step whose input vanished has it recomputed, and ends as if nothing had happened."""
+    parts = [COUNT.make({"n": n, "day": DAY}, "uc")["even"] for n in (5, 7)]
+    open_lake().delete(parts[1].uri)
+    CALLS.clear()
+    made = TOTAL.make({"frames": parts, "day": DAY}, "uc")
+    assert load_frame(made["data"])["total"].tolist() == [6 + 12]
+    assert CALLS == ["count", "total"]
+
+
+def test_a_lost_input_of_unknown_origin_is_an_error_with_the_next_step() -> None:
+    """Where no ledger entry knows how a file was made, the error says what to run."""
+    lost = Reference(uri="curated/x/nowhere.parquet", digest="d", rows=1, key="unknown")
+    with pytest.raises(DataError, match=r"nowhere.parquet .* run the ingest"):
+        TOTAL.make({"frames": [lost], "day": DAY}, "uc")
+
+
+def test_damaged_input_is_refused() -> None:
+    """A file whose bytes are not those that were recorded is never computed with."""
+    part = COUNT.make({"n": 5, "day": DAY}, "uc")["even"]
+    open_lake().write(part.uri, b"PAR1 something else")
+    with pytest.raises(DataError, match="holds other bytes"):
+        TOTAL.make({"frames": [part], "day": DAY}, "uc")
+
+
+def test_the_first_bytes_of_a_volatile_output_win() -> None:
+    """A model computed twice under one key stays the one that was recorded first."""
+    first = STAMP.make({"day": DAY})
+    forced = STAMP.make({"day": DAY}, is_forced=True)
+    assert forced["data"] == first["data"]
+    assert open_lake().read(first["data"].uri).startswith(b"model")
+
+
+def test_a_lost_volatile_output_is_replaced_for_everyone() -> None:
+    """When the recorded bytes are gone, the new ones become the recorded ones."""
+    first = STAMP.make({"day": DAY})
+    open_lake().delete(first["data"].uri)
+    second = STAMP.make({"day": DAY})
+    assert second["data"] != first["data"]
+    assert STAMP.make({"day": DAY})["data"] == second["data"]
+
+
+def test_a_forced_rerun_reports_non_determinism(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A forced rerun with another outcome warns, names both digests, and keeps the first."""
+    first = COUNT.make({"n": 5, "day": DAY}, "uc")
+    changed = Step("count", lambda n, day: count(n + 4, day), COUNT.into, manifest=FOLDER)
+    monkeypatch.setitem(STEPS, "count", COUNT)
+    monkeypatch.setattr(changed, "hints", COUNT.hints)
+    monkeypatch.setattr("tasks.steps.step_key", lambda *parts: first.key)
+    messages: list[str] = []
+    monkeypatch.setattr("tasks.steps._logger", lambda: Recorder(messages))
+    forced = changed.make({"n": 5, "day": DAY}, "uc", is_forced=True)
+    assert forced.outputs == first.outputs
+    assert len(messages) == 1 and "not deterministic" in messages[0]
+
+
+class Recorder:
+    """A logger that keeps its warnings."""
+
+    def __init__(self, messages: list[str]) -> None:
+        self.warning = messages.append
+
+
+def test_a_lost_race_adopts_the_winner() -> None:
+    """Of two computations under one key, the one recorded first is what both return."""
+    key = STAMP.key({"day": DAY})
+    winner = STAMP.make({"day": DAY})
+    ledger = open_ledger()
+    entry = ledger.step(key)
+    assert entry is not None
+    late = STAMP._compute(ledger, key, {"day": DAY}, "")
+    assert late.outputs != entry.outputs
+    assert STAMP._record(ledger, late).outputs == winner.outputs

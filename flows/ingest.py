@@ -1,30 +1,19 @@
-"""ingest: raw blobs of one dataset, day by day, into curated and quarantined rows."""
+"""ingest: the raw blobs of one dataset, day by day, become curated and quarantined rows."""
 
 from datetime import date, timedelta
 
 from prefect import flow
 
 from rancast.datasets import Dataset, load_dataset
-from rancast.documents import Document
 from rancast.expectations import load_suite
-from rancast.manifests import PartitionFacts, days_between
+from rancast.windows import Ingested, days_between, register_of, summarise
+from rancast.reading import Inventory
 from rancast.settings import load_settings
 from rancast.steps import Made
 from tasks.artifacts import show_ingest
 from tasks.catalogue import validate_partition
 from tasks.ingestion import list_raw, pull_partition
 from tasks.runners import ConfiguredTaskRunner
-
-
-class Ingested(Document):
-    """What one ingest found: the facts of each partition, and how many were computed just now."""
-
-    dataset: str
-    start: date
-    end: date
-    partitions: tuple[PartitionFacts, ...]
-    computed: int
-    missing: tuple[date, ...]
 
 
 @flow(
@@ -40,20 +29,35 @@ def ingest(dataset: str, start: date, end: date) -> Ingested:
     """
     home = load_settings().home
     config, suite = load_dataset(home, dataset), load_suite(home, dataset)
-    pulled = pull_days(config, start - timedelta(days=config.register_days - 1), end)
-    made = {
+    pulled = _pull(config, start, end)
+    inventories = {day: made.fact("inventory", Inventory) for day, made in pulled.items()}
+    validated = {
         day: validate_partition.submit(
-            typed=pulled[day]["typed"],
-            rejected=pulled[day]["rejected"],
-            inventory=pulled[day].facts["inventory"],
+            typed=made["typed"],
+            rejected=made["rejected"],
+            inventory=inventories[day],
             dataset=config,
             suite=suite,
             day=day,
-            register=register(config, day, pulled),
+            register=register_of(config, day, inventories),
         )
-        for day in days_between(start, end)
-        if day in pulled
+        for day, made in pulled.items()
+        if day >= start
     }
-    partitions = {day: future.result() for day, future in made.items()}
-    show_ingest(config, partitions)
-    return summarise(config, start, end, partitions)
+    made = {day: future.result() for day, future in validated.items()}
+    result = summarise(config, start, end, made)
+    show_ingest(result)
+    return result
+
+
+def _pull(dataset: Dataset, start: date, end: date) -> dict[date, Made]:
+    """Pull the days asked for, and before them those whose entities are still expected."""
+    earlier = dataset.register_days - 1 if dataset.kind == "periodic" else 0
+    days = days_between(start - timedelta(days=earlier), end)
+    listed = list_raw(dataset.name, days)
+    pulls = {
+        day: pull_partition.submit(dataset, day, listed[day.isoformat()])
+        for day in days
+        if day.isoformat() in listed
+    }
+    return {day: pull.result() for day, pull in pulls.items()}

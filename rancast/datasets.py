@@ -1,12 +1,15 @@
 """What arrives: the schema of `datasets/NAME.yaml`, one stream of raw files with one form."""
 
+import codecs
 import re
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from rancast.documents import Document, Duration, find_yaml, read_yaml
 from rancast.errors import ConfigurationError
@@ -15,18 +18,53 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 ColumnType = Literal["string", "float", "integer", "boolean", "timestamp"]
 
 
+def _quoted(value: Any) -> Any:
+    """Refuse what YAML took for a number, a truth value or nothing: its spelling is lost."""
+    if isinstance(value, (bool, int, float)) or value is None:
+        raise ValueError("marks and spellings are text: write it in quotes, such as '-200'")
+    return value
+
+
+Spelling = Annotated[str, BeforeValidator(_quoted)]
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """Return the first name that stands there twice, if any."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
 class Column(Document):
     """One column of the curated partition and where its values come from."""
 
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
     type: ColumnType
-    aliases: tuple[str, ...] = Field(default=(), alias="from", description="names in raw files")
-    missing: tuple[str, ...] = Field(
-        default=(), description="marks that mean 'no value', such as '-'"
+    aliases: tuple[Spelling, ...] = Field(
+        default=(), alias="from", description="names in raw files, beside the column's own"
     )
-    scale: float = Field(default=1.0, description="raw value times scale plus offset = our unit")
-    offset: float = 0.0
+    missing: tuple[Spelling, ...] = Field(
+        default=(),
+        description="marks that mean 'no value', such as '-'; an empty cell always does. In a column "
+        "of numbers a mark is compared as a number too: '-200' covers -200.0",
+    )
+    scale: float = Field(
+        default=1.0,
+        allow_inf_nan=False,
+        description="raw value times scale plus offset = our unit; type float only",
+    )
+    offset: float = Field(default=0.0, allow_inf_nan=False)
     required: bool = Field(default=True, description="whether a file without it is refused")
-    values: dict[str, str] = Field(default={}, description="raw spelling -> our spelling")
+    values: dict[Spelling, Spelling] = Field(
+        default={}, description="raw spelling -> our spelling; other values stay as they are"
+    )
+
+    @model_validator(mode="after")
+    def _units_go_with_float(self) -> "Column":
+        if self.type != "float" and (self.scale, self.offset) != (1.0, 0.0):
+            raise ValueError(f"scale and offset need type float, not {self.type}")
+        if self.scale == 0:
+            raise ValueError("scale is 0, which would turn every value into the offset")
+        return self
 
 
 class TimeColumn(Document):
@@ -34,9 +72,16 @@ class TimeColumn(Document):
 
     column: str
     timezone: str = Field(default="UTC", description="IANA zone of stamps without an offset")
-    format: str | None = Field(default=None, description="strptime format; else ISO 8601")
+    format: str | None = Field(
+        default=None, description="strptime format; else ISO 8601, such as 2024-03-01T00:05:00Z"
+    )
     period: Duration | None = Field(default=None, description="length of a measurement period")
     stamped_at: Literal["start", "end"] = "start"
+    ambiguous: Literal["reject", "first", "second"] = Field(
+        default="reject",
+        description="stamps without an offset in the hour that the clock repeats in autumn: rejected, "
+        "or taken as the first (summer time) or second pass",
+    )
 
     @field_validator("timezone")
     @classmethod
@@ -49,20 +94,81 @@ class TimeColumn(Document):
             ) from error
         return value
 
+    @field_validator("format")
+    @classmethod
+    def _is_format(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            # A format without the year, the month or the day does not give this one back
+            stamp = datetime(2011, 12, 11, 10, 9, 8, tzinfo=UTC)
+            read = datetime.strptime(stamp.strftime(value), value)
+        except (ValueError, re.error) as error:
+            raise ValueError(f"{value!r} is not a strptime format: {error}") from error
+        if read.date() != stamp.date():
+            raise ValueError(f"{value!r} does not say the year, the month and the day")
+        return value
+
+    @model_validator(mode="after")
+    def _periods_are_positive(self) -> "TimeColumn":
+        if self.period is not None and self.period <= timedelta(0):
+            raise ValueError(f"period is {self.period}; it must be longer than nothing")
+        if self.stamped_at == "end" and self.period is None:
+            raise ValueError("'stamped_at: end' needs the period by which stamps are moved back")
+        return self
+
 
 class FileFormat(Document):
-    """The dialect of the raw files; Parquet is told from the file's name."""
+    """The dialect of the raw CSV files; Parquet and gzip are told from the file's name.
 
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    A record is what Python's csv module takes for one, strictly: fields quoted with `"`, a quote in
+    them doubled, lines ended by LF or CRLF. Blank lines are no records.
+    """
+
+    delimiter: str = ","
     encoding: str = "utf-8"
     header: bool = Field(default=True, description="false: the files have no header line")
     names: tuple[str, ...] = Field(default=(), description="column names of headerless files")
+    final_newline: bool = Field(
+        default=True,
+        description="whether the last record ends with a line break, as every other: one that does "
+        "not is taken as cut short, and rejected. false: it is accepted",
+    )
+    limit_mb: Annotated[int, Field(ge=1, le=16_384)] = Field(
+        default=1024, description="a blob that is larger, decompressed, is refused: 10**6 bytes"
+    )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_delimiter(cls, value: str) -> str:
+        if len(value) != 1 or not value.isascii() or value.isalnum() or value in '"\0\r\n.+-':
+            raise ValueError(f"{value!r} cannot separate fields; one of , ; | or a tab can")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_encoding(cls, value: str) -> str:
+        ascii_bytes = bytes(range(1, 128)) + rb"\n\u0041.xn--a"  # no codec that reads escapes
+        try:
+            is_superset = codecs.decode(ascii_bytes, value) == ascii_bytes.decode("ascii")
+        except (LookupError, ValueError, TypeError) as error:
+            raise ValueError(f"{value!r} is not an encoding, such as utf-8 or cp1252") from error
+        if not is_superset:
+            raise ValueError(f"{value!r} does not contain ASCII; utf-8, latin-1 and cp1252 do")
+        return "utf-8" if codecs.lookup(value).name == "utf-8-sig" else value
 
     @model_validator(mode="after")
     def _names_go_with_headerless(self) -> "FileFormat":
         if self.header == bool(self.names):
             raise ValueError("'names' goes with 'header: false', and only with it")
+        if twice := _repeated(self.names):
+            raise ValueError(f"names has {twice!r} twice")
         return self
+
+    @property
+    def limit_bytes(self) -> int:
+        """The most bytes that a blob may have, as it is and decompressed."""
+        return self.limit_mb * 1_000_000
 
 
 class Dataset(Document):
@@ -73,7 +179,9 @@ class Dataset(Document):
     kind: Literal["periodic", "events"]
     format: FileFormat = FileFormat()
     time: TimeColumn
-    key: tuple[str, ...] = Field(min_length=1, description="columns that identify a row")
+    key: tuple[str, ...] = Field(
+        min_length=1, description="columns that identify a row; none of their cells may be missing"
+    )
     entity: str | None = Field(default=None, description="column whose values are the register")
     duplicates: Literal["quarantine", "first", "last", "mean"] = "quarantine"
     expected: Literal["daily", "no"] = "no"
@@ -86,12 +194,15 @@ class Dataset(Document):
     volume: tuple[int, int] | None = Field(
         default=None, description="events: fewest and most rows of a usual day"
     )
-    columns: dict[str, Column]
+    columns: dict[Name, Column] = Field(min_length=1)
+    ignore: tuple[str, ...] = Field(
+        default=(), description="names in raw files that are known and not kept"
+    )
     from_path: dict[str, str] = Field(
         default={},
         description="column -> regular expression over the blob's name, whose group 'value' it is",
     )
-    pseudonymise: dict[str, str] = Field(
+    pseudonymise: dict[str, Name] = Field(
         default={}, description="column -> domain; one domain for customer and caller, so they join"
     )
     quarantine_limit: float = Field(default=0.05, ge=0, le=1)
@@ -113,7 +224,7 @@ class Dataset(Document):
 
     @model_validator(mode="after")
     def _names_are_columns(self) -> "Dataset":
-        named = {
+        named: dict[str, Iterable[str]] = {
             "time.column": [self.time.column],
             "key": self.key,
             "entity": [self.entity] if self.entity else [],
@@ -129,10 +240,61 @@ class Dataset(Document):
                     )
         if self.columns[self.time.column].type != "timestamp":
             raise ValueError(f"the time column {self.time.column!r} must have type timestamp")
-        if self.kind == "periodic" and self.time.period is None:
-            raise ValueError("a periodic dataset needs time.period, such as 5min")
-        if self.kind == "periodic" and self.entity is None:
-            raise ValueError("a periodic dataset needs an entity, such as cell_id")
+        return self
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> "Dataset":
+        if self.kind == "periodic":
+            if self.time.period is None:
+                raise ValueError("a periodic dataset needs time.period, such as 5min")
+            if self.entity is None:
+                raise ValueError("a periodic dataset needs an entity, such as cell_id")
+            if not {self.entity, self.time.column} <= set(self.key):
+                raise ValueError(
+                    "a periodic dataset has one row per entity and period, so that its key must "
+                    f"hold {self.entity!r} and {self.time.column!r}"
+                )
+            if self.volume is not None:
+                raise ValueError("volume is for events; a periodic dataset has minimum_coverage")
+        elif self.minimum_coverage > 0:
+            raise ValueError("minimum_coverage is for periodic datasets; events have a volume")
+        if self.volume is not None and not 0 <= self.volume[0] <= self.volume[1]:
+            raise ValueError(f"volume is {list(self.volume)}: the fewest rows come first")
+        if self.tolerance < timedelta(0):
+            raise ValueError(f"tolerance is {self.tolerance}; it cannot be negative")
+        return self
+
+    @model_validator(mode="after")
+    def _raw_names_lead_to_one_column(self) -> "Dataset":
+        known = [name for column in self.raw_columns for name in self.aliases_of(column)]
+        if twice := _repeated([*known, *self.ignore]):
+            raise ValueError(f"the raw name {twice!r} stands for two things in columns and ignore")
+        if self.format.names:
+            self._check_given_names(set(known))
+        return self
+
+    def _check_given_names(self, known: set[str]) -> None:
+        names = self.format.names
+        for name in names:
+            if name not in known and name not in self.ignore:
+                raise ValueError(f"format.names has {name!r}, which no column is taken from")
+        for column in self.raw_columns:
+            if self.columns[column].required and not set(self.aliases_of(column)) & set(names):
+                raise ValueError(f"no name in format.names leads to the required column {column!r}")
+
+    @model_validator(mode="after")
+    def _pseudonyms_are_possible(self) -> "Dataset":
+        for column in self.pseudonymise:
+            if self.columns[column].type != "string":
+                raise ValueError(
+                    f"pseudonymise names {column!r} of type {self.columns[column].type}; identifiers "
+                    "are strings"
+                )
+            if column in self.from_path:
+                raise ValueError(
+                    f"{column!r} is pseudonymised and taken from the blob's name, where it would "
+                    "stay readable; have the files named without it"
+                )
         return self
 
     @property
@@ -140,9 +302,25 @@ class Dataset(Document):
         """Whether cells of this dataset must never show in errors, quarantine or reports."""
         return bool(self.pseudonymise)
 
+    @property
+    def raw_columns(self) -> tuple[str, ...]:
+        """The columns that are read from a file's content, in order; the others come from its path."""
+        return tuple(name for name in self.columns if name not in self.from_path)
+
+    @property
+    def mandatory(self) -> frozenset[str]:
+        """The columns whose cells cannot be missing: the key and the time."""
+        return frozenset({*self.key, self.time.column})
+
     def aliases_of(self, column: str) -> tuple[str, ...]:
         """Return the names under which raw files may carry `column`, its own among them."""
-        return (column, *self.columns[column].aliases)
+        aliases = self.columns[column].aliases
+        return (column, *(alias for alias in aliases if alias != column))
+
+
+def known_datasets(home: Path) -> list[str]:
+    """Return the names of all datasets below `home`, sorted."""
+    return sorted(path.stem for path in (home / "datasets").glob("*.yaml"))
 
 
 def load_dataset(home: Path, name: str) -> Dataset:

@@ -37,10 +37,10 @@ def parse_duration(value: Any) -> timedelta:
     if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "").isdigit():
         try:
             parsed = pd.Timedelta(value)
+            if not pd.isna(parsed):
+                return parsed.to_pytimedelta()
         except ValueError:
-            parsed = pd.NaT
-        if parsed is not pd.NaT:
-            return parsed.to_pytimedelta()
+            pass
     raise ValueError(f"{value!r} is not a duration; write a number and a unit, such as 30min or 7d")
 
 
@@ -94,7 +94,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: int) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(
                 None, None, "aliases (*name) are not allowed", event.start_mark
             )

@@ -1,6 +1,6 @@
 """Which row of a repeated key stays: the dataset's rule `duplicates`."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -29,7 +29,7 @@ def deduplicate(rows: pd.DataFrame, dataset: Dataset) -> Deduplicated:
         return Deduplicated(rows, rows.iloc[:0], 0)
     single, repeated = rows[~is_repeated], rows[is_repeated]
     # the last of equal rows stays where the last row of a key is meant to stay
-    keep = "last" if dataset.duplicates in ("last", "mean") else "first"
+    keep: Literal["first", "last"] = "last" if dataset.duplicates in ("last", "mean") else "first"
     distinct = repeated[~repeated.duplicated(columns, keep=keep)]
     if dataset.duplicates == "quarantine":
         is_torn = distinct.duplicated(key, keep=False)

@@ -6,7 +6,6 @@ Which hyperparameters are tried is in `search`, what is fitted on what in `candi
 
 import difflib
 import importlib
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +14,10 @@ from rancast.errors import ConfigurationError
 from rancast.use_cases import Candidate, Problem
 
 MAXIMUM_CATEGORIES = 64
+
+# OpenMP's threads wait for each other after each tree node. On a busy two-core machine histogram
+# boosting of 15,000 rows took 4.5 s with two threads, 0.4 s with one; 80,000 rows 1 s with either.
+ROWS_PER_THREAD = 50_000
 
 # searched first, since listing every estimator imports all of scikit-learn, which takes seconds
 _USUAL_MODULES = ("linear_model", "ensemble", "dummy", "tree")
@@ -144,19 +147,24 @@ def refuse_missing_values(candidate: Candidate, pipeline: Any, X: pd.DataFrame) 
         )
 
 
-def fit_pipeline(candidate: Candidate, pipeline: Any, X: pd.DataFrame, y: Sequence[float]) -> Any:
+def fit_pipeline(candidate: Candidate, pipeline: Any, X: pd.DataFrame, y: pd.Series) -> Any:
     """Fit a pipeline and return it; raises ConfigurationError for values scikit-learn refuses.
 
     Forests fit on all cores: each tree has its own seed. They predict on one, since their threads
     would add up the trees in the order in which they end, and so would differ in the last bits.
     """
+    from joblib import cpu_count
+    from threadpoolctl import threadpool_limits
+
     refuse_missing_values(candidate, pipeline, X)
     estimator = pipeline[-1]
     is_parallel = "n_jobs" in estimator.get_params() and "ensemble" in type(estimator).__module__
     if is_parallel and "n_jobs" not in candidate.params:
         estimator.set_params(n_jobs=-1)
+    threads = max(1, min(cpu_count(), len(X) // ROWS_PER_THREAD))
     try:
-        pipeline.fit(X, y)
+        with threadpool_limits(threads, "openmp"):
+            pipeline.fit(X, y)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
             f"candidate {candidate.name!r}: {candidate.estimator} could not be fitted on "

@@ -2,16 +2,17 @@
 
 The order, in which a row's first broken rule is its reason:
 
-1. Lines that the reader could not read were set aside before (`rejected`).
-2. Rows of another day, past the dataset's tolerance, and rows without a key or a time.
-3. Rows that break a critical row expectation; Great Expectations judged the whole typed frame.
+1. Records that the reader could not read were set aside before (`rejected`).
+2. Rows of another day, past the dataset's tolerance.
+3. Rows that break a critical row expectation, which Great Expectations judged on the whole typed
+   frame, and rows without a key or a time.
 4. Duplicates among the rows left, by the dataset's rule (see `rancast.duplicates`).
 
 Then the partition as a whole: a file-level reason of the reader, a critical table expectation that
-failed or a critical one that could not be evaluated, no rows where some are expected daily, more
-quarantined than `quarantine_limit` or coverage below `minimum_coverage` refuse it. Nothing of a
+failed, a critical one that could not be evaluated, no rows where some are expected daily, more
+quarantined than `quarantine_limit`, or coverage below `minimum_coverage` refuse it. Nothing of a
 refused partition is curated: all its raw rows are quarantined, duplicates too, and the refusal is
-named on each. A volume outside of its band is only a warning.
+named on each. A volume outside of its band is a warning.
 """
 
 from collections.abc import Mapping
@@ -22,59 +23,24 @@ import numpy as np
 import pandas as pd
 
 from rancast.datasets import Dataset
-from rancast.documents import Document
-from rancast.duplicates import Deduplicated, deduplicate
-from rancast.expectations import Expectation, Outcome, Severity, Suite, Verdict
-from rancast.quarantine import COLUMNS, Finding, quarantine
+from rancast.duplicates import deduplicate
+from rancast.expectations import Expectation, Suite, Verdict
+from rancast.partition_results import (
+    ExpectationResult,
+    PartitionReport,
+    partition_rules,
+    refusals,
+    row_rule,
+    suite_result,
+)
+from rancast.quarantine import Finding, quarantine
 from rancast.reading import Pulled
 from rancast.references import RowCounts
 from rancast.row_rules import Mask, as_judged, rows_breaking
 
-Day = date
+__all__ = ["ExpectationResult", "Partition", "PartitionReport", "curate"]
 
-
-class ExpectationResult(Document):
-    """One line of a validation report: an expectation of the suite or a rule of the dataset.
-
-    `type` is GX's, or `dataset.` and the key of the dataset's YAML that sets the rule.
-    `unexpected_rows` are the rows that broke it, None where rows are not what it judges, and
-    `quarantined_rows` those of them set aside for it (a row that broke two rules counts in both).
-    """
-
-    expectation: str
-    type: str
-    column: str | None = None
-    severity: Severity
-    outcome: Outcome
-    observed: str = ""
-    unexpected_rows: int | None = None
-    quarantined_rows: int = 0
-    notes: str = ""
-
-
-class PartitionReport(Document):
-    """What validation found in one partition, and what it decided; no cell of the data is in it."""
-
-    dataset: str
-    day: Day
-    suite: str
-    rows: RowCounts
-    coverage: float | None
-    is_refused: bool
-    reasons: tuple[str, ...]
-    results: tuple[ExpectationResult, ...]
-
-    @property
-    def refusal(self) -> str:
-        """The whole refusal as one text: what, why, and what to do next; "" where there is none."""
-        if not self.is_refused:
-            return ""
-        return (
-            f"{self.dataset} {self.day} was refused: {'; '.join(self.reasons)}. See "
-            f"quarantine/{self.dataset}/date={self.day}/ in the lake for the rows; fix the feed, or "
-            f"change expectations/{self.suite}.json or datasets/{self.dataset}.yaml, and run ingest "
-            "for that day again."
-        )
+WORST_RULES = 3
 
 
 class Partition(NamedTuple):
@@ -89,14 +55,43 @@ class Partition(NamedTuple):
     report: PartitionReport
 
 
+class _Judged(NamedTuple):
+    """One expectation, what GX says, and the rows that break it where they are set aside for it."""
+
+    expectation: Expectation
+    verdict: Verdict
+    broken: Mask | None
+
+
 class _Sorted(NamedTuple):
-    """The typed rows after steps 2 to 4, before the partition as a whole is judged."""
+    """The rows after steps 1 to 4, before the partition as a whole is judged."""
 
     rows: pd.DataFrame  # every typed row, in order of blob and line
-    findings: list[Finding]  # over `rows`
+    rejected: pd.DataFrame
+    findings: list[Finding]  # over `rows`, in the order in which they count
+    own: list[tuple[str, Finding]]  # those that the dataset's YAML sets, with its key
     kept: pd.DataFrame
     duplicates: int
-    quarantined: int  # typed rows and rejected ones
+
+    @property
+    def counts(self) -> RowCounts:
+        """The rows as they are sorted so far."""
+        raw = len(self.rows) + len(self.rejected)
+        kept = len(self.kept)
+        return RowCounts(
+            raw=raw,
+            curated=kept,
+            quarantined=raw - kept - self.duplicates,
+            duplicates=self.duplicates,
+        )
+
+    @property
+    def worst(self) -> str:
+        """The rules that set most rows aside, with how many."""
+        found = {finding.rule: int(finding.broken.sum()) for finding in self.findings}
+        found["every record can be read"] = len(self.rejected)
+        by_rows = sorted(found.items(), key=lambda item: -item[1])[:WORST_RULES]
+        return ", ".join(f"'{rule}' broken by {rows:,}" for rule, rows in by_rows if rows)
 
 
 def curate(
@@ -109,24 +104,143 @@ def curate(
 ) -> Partition:
     """Sort the rows of one partition by the rules of this module's docstring.
 
-    `verdicts` are GX's by expectation id; `register` are the entities seen in the last days, to
-    which those of the day are added.
+    `verdicts` are GX's on the typed frame, by expectation id; `register` are the entities seen in
+    the last days, to which those of the day are added. An expectation on whose failing rows GX and
+    the masks disagree counts as one that could not be evaluated.
     """
-    order = _Order(suite, _settled(suite, verdicts, pulled.typed), dataset, day)
-    rows = _sort_rows(pulled, order)
+    typed = _in_order(pulled.typed, ["_blob", "_line"])
+    judged = _judge(typed, suite, verdicts)
+    rows = _sort_rows(typed, pulled.rejected, judged, dataset, day)
     coverage = _coverage(rows.kept, {*register, *pulled.inventory.entities}, dataset, day)
-    reasons = _refusals(pulled, rows, order, coverage)
-    return Partition(
-        _curated(rows.kept if not reasons else rows.kept.iloc[:0], dataset),
-        _quarantined(pulled, rows, dataset, reasons),
-        PartitionReport(
-            dataset=dataset.name,
-            day=day,
-            suite=suite.name,
-            rows=_count(pulled, rows, bool(reasons)),
-            coverage=coverage,
-            is_refused=bool(reasons),
-            reasons=tuple(reasons),
-            results=(*_suite_results(rows, order), *_rule_results(pulled, rows, order, coverage)),
-        ),
+    results = _results(rows, judged, coverage, dataset)
+    reasons = refusals(
+        pulled.inventory.refusals, results, len(typed) > 0, (dataset.name, suite.name)
     )
+    counts = rows.counts
+    if reasons:
+        counts = RowCounts(raw=counts.raw, curated=0, quarantined=counts.raw, duplicates=0)
+    report = PartitionReport(
+        dataset=dataset.name,
+        day=day,
+        suite=suite.name,
+        rows=counts,
+        coverage=coverage,
+        is_refused=bool(reasons),
+        reasons=reasons,
+        results=results,
+    )
+    kept = rows.kept.iloc[:0] if reasons else rows.kept
+    curated = _in_order(kept, list(dataset.key))[list(dataset.columns)]
+    return Partition(curated, _quarantined(rows, dataset, reasons), report)
+
+
+def _in_order(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    # sorting the ranks is several times faster than sorting a million strings
+    ranks = [pd.factorize(frame[name], sort=True)[0] for name in reversed(by)]
+    return frame.iloc[np.lexsort(ranks)].reset_index(drop=True)
+
+
+def _judge(typed: pd.DataFrame, suite: Suite, verdicts: Mapping[str, Verdict]) -> list[_Judged]:
+    frame = as_judged(typed)
+    nothing = Verdict(outcome="could_not_evaluate", reason="Great Expectations gave no result")
+    judged = []
+    for item in suite.expectations:
+        verdict, broken = verdicts.get(item.id, nothing), None
+        if item.is_row and item.is_critical and verdict.outcome != "could_not_evaluate":
+            broken = rows_breaking(frame, item.type, item.kwargs)
+            found = int(broken.sum())
+            if found != verdict.unexpected_rows:
+                reason = f"GX counts {verdict.unexpected_rows} failing rows and rancast {found}"
+                verdict = Verdict(outcome="could_not_evaluate", reason=reason)
+        judged.append(_Judged(item, verdict, broken))
+    return judged
+
+
+def _sort_rows(
+    typed: pd.DataFrame, rejected: pd.DataFrame, judged: list[_Judged], dataset: Dataset, day: date
+) -> _Sorted:
+    other_day = _of_another_day(typed, dataset, day)
+    of_suite = [
+        Finding(item.expectation.sentence, item.expectation.columns[0], item.broken)
+        for item in judged
+        if item.broken is not None
+    ]
+    without_key = _without_key(typed, judged, dataset)
+    findings = [other_day, *of_suite, *without_key]
+    is_bad = np.logical_or.reduce([finding.broken for finding in findings])
+    unique = deduplicate(typed[~is_bad], dataset)
+    is_torn = np.zeros(len(typed), dtype=bool)
+    is_torn[unique.conflicting.index] = True
+    torn = Finding(f"rows of one {', '.join(dataset.key)} agree", "", is_torn)
+    keys = [("key", finding) for finding in without_key]
+    own = [("tolerance", other_day), *keys, ("duplicates", torn)]
+    return _Sorted(typed, rejected, [*findings, torn], own, unique.kept, unique.duplicates)
+
+
+def _of_another_day(typed: pd.DataFrame, dataset: Dataset, day: date) -> Finding:
+    time, tolerance = dataset.time.column, dataset.tolerance
+    start = pd.Timestamp(day, tz="UTC")
+    is_early = typed[time] < start - tolerance
+    is_late = typed[time] >= start + timedelta(days=1) + tolerance
+    leeway = f", give or take {tolerance}" if tolerance else ""
+    return Finding(f"{time} lies in {day} UTC{leeway}", time, (is_early | is_late).to_numpy(bool))
+
+
+def _without_key(typed: pd.DataFrame, judged: list[_Judged], dataset: Dataset) -> list[Finding]:
+    """Return the rows without a key or a time, for each column that the suite does not cover."""
+    covered = {
+        item.expectation.columns[0]
+        for item in judged
+        if item.broken is not None
+        and item.expectation.type == "expect_column_values_to_not_be_null"
+    }
+    return [
+        Finding(f"{name} is present", name, typed[name].isna().to_numpy(bool))
+        for name in dict.fromkeys((*dataset.key, dataset.time.column))
+        if name not in covered
+    ]
+
+
+def _coverage(kept: pd.DataFrame, entities: set[str], dataset: Dataset, day: date) -> float | None:
+    """Return which share of entities x periods of the day has a row; None for events."""
+    period = dataset.time.period
+    if dataset.kind == "events" or period is None:
+        return None
+    periods = -(-timedelta(days=1) // period)
+    slots = (kept[dataset.time.column] - pd.Timestamp(day, tz="UTC")) // pd.Timedelta(period)
+    seen = pd.DataFrame({"entity": kept[dataset.entity], "slot": slots})
+    filled = len(seen[slots.between(0, periods - 1)].drop_duplicates())
+    # an unknown register and no row: nothing is covered
+    return min(1.0, filled / (len(entities) * periods)) if entities else 0.0
+
+
+def _results(
+    rows: _Sorted, judged: list[_Judged], coverage: float | None, dataset: Dataset
+) -> tuple[ExpectationResult, ...]:
+    unreadable = np.ones(len(rows.rejected), dtype=bool)
+    return (
+        *[
+            suite_result(
+                item.expectation,
+                item.verdict,
+                0 if item.broken is None else int(item.broken.sum()),
+            )
+            for item in judged
+        ],
+        row_rule("columns", Finding("every record can be read", "", unreadable)),
+        *[row_rule(key, finding) for key, finding in rows.own],
+        *partition_rules(rows.counts, coverage, rows.worst, dataset),
+    )
+
+
+def _quarantined(rows: _Sorted, dataset: Dataset, reasons: tuple[str, ...]) -> pd.DataFrame:
+    """Return one quarantine row for each record set aside; for all of them after a refusal."""
+    findings, rejected = rows.findings, rows.rejected
+    if reasons:
+        refusal = f"partition refused: {reasons[0]}"
+        findings = [*findings, Finding(refusal, "", np.ones(len(rows.rows), dtype=bool))]
+        rejected = rejected.assign(rule=rejected["rule"] + f"; {refusal}")
+    is_out = np.logical_or.reduce([finding.broken for finding in findings])
+    narrowed = [Finding(item.rule, item.column, item.broken[is_out]) for item in findings]
+    ours = quarantine(rows.rows[is_out], narrowed, list(dataset.columns), dataset.has_subscribers)
+    return _in_order(pd.concat([rejected, ours], ignore_index=True), ["blob", "line"])

@@ -27,11 +27,11 @@ ROAMER_SHARE = 0.03  # visitors' calls per call of a subscriber
 EXTERNAL_CALLEE_SHARE = 0.35
 
 MOOD_DAYS = 7  # a bad day is remembered this long
-MOOD_DECAY = 0.75
+MOOD_DECAY = 0.65
 # Satisfaction is an ordered probit: 1 plus the number of cuts below tone - mood + noise.
 SATISFACTION_CUTS = (-1.75, -0.95, 0.0, 1.1)
-SATISFACTION_NOISE = 0.35
-PAIN_WEIGHT = 7.0
+SATISFACTION_NOISE = 0.45
+PAIN_WEIGHT = 8.0
 
 HOURS = np.arange(24)
 ACTIVITY = (
@@ -73,7 +73,7 @@ class Customers:
         return np.where(is_at_work, self.people.work, self.people.home)
 
     def _pain_of_day(self, day: date) -> Floats:
-        """Return what each customer suffered on `day`: 0 never congested, 1 all day or no service."""
+        """Return what each customer suffered on `day`: 0 no congestion, 1 no service at all."""
         state = self.network.day(day)
         pain = np.clip(state.backlog, 0.0, 1.0)
         pain[state.is_out | state.is_asleep] = 1.0
@@ -208,8 +208,8 @@ def draw_subscribers(network: Network) -> Subscribers:
         service=service,
         home=rng.integers(0, scale.cells, count),
         work=rng.integers(0, scale.cells, count),
-        tone=0.95 + 0.55 * rng.standard_normal(count) + np.array([-0.1, 0.1, 0.2])[service],
-        sensitivity=rng.uniform(0.5, 1.5, count),
+        tone=1.20 + 0.35 * rng.standard_normal(count) + np.array([-0.1, 0.1, 0.2])[service],
+        sensitivity=rng.uniform(0.6, 1.4, count),
         calls_per_day=scale.calls_per_customer_day * habit,
         voice_seconds=rng.lognormal(np.log(110.0), 0.4, count),
         session_mb=rng.lognormal(np.log(60.0), 0.7, count),

@@ -55,7 +55,7 @@ def deliver(
 
     On some days one file is delivered twice, the second time under a name that says so.
     """
-    twice = _struck_part(scale, dataset, day, "twice", scale.faults.duplicated_files_per_day)
+    twice = _struck_part(scale, dataset, day, "resent", scale.faults.duplicated_files_per_day)
     garble = stream(scale, f"{dataset} garbled", day)
     is_garbled_day = garble.random() < CORRUPT_DAY_SHARE
     share = scale.faults.corrupt_share / CORRUPT_DAY_SHARE if is_garbled_day else 0.0

@@ -24,6 +24,10 @@ THROUGHPUT_LIMIT_MBPS = 5.0
 LOAD_MINUTES = 50.0
 LOAD_SPREAD = 0.18
 SITE_SHARE = 0.45  # of the load's variance is common to the cells of a site
+# Each site's demand drifts from day to day: a moving average of daily draws, interpolated.
+DRIFT_DAYS = 10
+DRIFT_DECAY = 0.75
+DRIFT_SPREAD = 0.08
 # Backlog relaxes towards what the utilisation demands, within BACKLOG_MINUTES.
 BACKLOG_MINUTES = 60.0
 BACKLOG_CEILING = 1.25
@@ -100,6 +104,7 @@ class Network:
         self.scale = scale
         self.cells = draw_cells(scale)
         self.day = lru_cache(maxsize=2)(self._simulate_day)
+        self._demand = lru_cache(maxsize=8)(self._demand_of_day)
 
     def _simulate_day(self, day: date) -> NetworkDay:
         # The state forgets within hours. So a day starts from rest one day earlier, and depends
@@ -126,7 +131,8 @@ class Network:
         rng = stream(self.scale, "load", day)
         own = rng.standard_normal((DAY_PERIODS, self.scale.cells))
         shared = rng.standard_normal((DAY_PERIODS, self.scale.site_count))[:, self.cells.site]
-        return np.sqrt(SITE_SHARE) * shared + np.sqrt(1.0 - SITE_SHARE) * own
+        innovations: Floats = np.sqrt(SITE_SHARE) * shared + np.sqrt(1.0 - SITE_SHARE) * own
+        return innovations
 
     def _spells(self, kind: str, per_day: float, day: date) -> Flags:
         """Return in which periods each cell is in a spell, a two-state Markov chain."""
@@ -142,8 +148,29 @@ class Network:
         is_in_spell: Flags = filled[DAY_PERIODS:] > 0.5
         return is_in_spell
 
+    def _demand_of_day(self, day: date) -> Floats:
+        """Return the drift of each site's log demand at the end of `day`."""
+        weights = DRIFT_DECAY ** np.arange(DRIFT_DAYS)
+        draws = [
+            stream(self.scale, "demand", day - timedelta(days=back)).standard_normal(
+                self.scale.site_count
+            )
+            for back in range(DRIFT_DAYS)
+        ]
+        demand: Floats = DRIFT_SPREAD * (weights @ np.array(draws)) / np.sqrt(np.sum(weights**2))
+        return demand
+
+    def _drift(self, day: date, periods: int) -> Floats:
+        number, within = np.divmod(np.arange(periods), DAY_PERIODS)
+        ends = np.array(
+            [self._demand(day + timedelta(days=int(k))) for k in range(-1, number[-1] + 1)]
+        )
+        share = (within / DAY_PERIODS)[:, None]
+        drift: Floats = (1.0 - share) * ends[number] + share * ends[number + 1]
+        return drift[:, self.cells.site]
+
     def expected_load(self, day: date, periods: int) -> Floats:
-        """Return the utilisation [period, cell] that profile and weekday alone give from `day`."""
+        """Return the utilisation [period, cell] that is due from `day` on: all but the AR(1)."""
         cells = self.cells
         number = np.arange(periods)
         hour = (number % DAY_PERIODS / 12.0)[:, None] - cells.shift_hours
@@ -157,7 +184,7 @@ class Network:
             )
             weekend = np.where(is_weekend, WEEKEND_LOAD[area], 1.0)[:, None]
             load[:, here] += bumps * weekend
-        expected: Floats = load * cells.stress
+        expected: Floats = load * cells.stress * np.exp(self._drift(day, periods))
         return expected
 
     def medians(self, utilisation: Floats, backlog: Floats) -> Medians:
@@ -232,7 +259,7 @@ def draw_cells(scale: Scale) -> Cells:
         site=site,
         technology=technology,
         area=(np.arange(sites) + rng.integers(3))[site] % len(BUSY_HOURS),
-        stress=0.79 + 0.14 * rng.permutation(spread),
+        stress=0.77 + 0.14 * rng.permutation(spread),
         shift_hours=rng.uniform(-0.7, 0.7, count),
         base_log_latency=base_latency,
         base_log_throughput=base_throughput,

@@ -1,7 +1,6 @@
 """Every step by name: which function it is, and where in the lake its outputs go."""
 
-from rancast import features, tables
-from rancast import training as models
+from rancast import candidates, features, judging, tables
 from tasks import validation
 from tasks.steps import Step, as_task
 
@@ -41,7 +40,7 @@ assemble_table = as_task(
 fit_candidate = as_task(
     Step(
         "fit_candidate",
-        models.fit,
+        candidates.fit,
         {
             "model": "models/{place}/{sha256}.skops",
             "predictions": "predictions/{place}/holdout/{sha256}.parquet",
@@ -53,3 +52,25 @@ fit_candidate = as_task(
     ),
     "fit {candidate.name} of {place}",
 )
+
+BASELINE = "predictions/{place}/holdout/{sha256}.parquet"
+
+score_baselines = as_task(
+    Step(
+        "score_baselines",
+        judging.score_baselines,
+        dict.fromkeys(judging.BaselinePredictions._fields, BASELINE),
+    ),
+    "baselines of {place}",
+)
+
+score_champion = as_task(
+    Step("score_champion", judging.score_champion, {"predictions": BASELINE}),
+    "score champion of {place}",
+)
+
+evaluate_predictions = as_task(
+    Step("evaluate_predictions", judging.evaluate_predictions, {}), "evaluate {place}"
+)
+
+judge = as_task(Step("judge", judging.judge, {}), "judge {place}")

@@ -74,7 +74,9 @@ def list_raw(dataset: str, days: list[date]) -> dict[str, list[RawBlob]]:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=lambda task, run, state: _is_passing(state.data),
 )
-def pull_partition(dataset: Dataset, day: date, blobs: list[RawBlob], is_forced: bool) -> Made:
+def pull_partition(
+    dataset: Dataset, day: date, blobs: list[RawBlob], is_forced: bool = False
+) -> Made:
     """Download one partition's blobs, unless their content is known, and read them.
 
     Raises StorageError where a blob is replaced again and again while it is being read.

@@ -255,7 +255,7 @@ def _restore(ledger: Ledger, reference: Reference) -> None:
 
 def _decode(reference: Reference, data: bytes, hint: Any) -> Any:
     _verified(reference, data)
-    return frames.from_parquet(data, reference.uri) if hint is pd.DataFrame else data
+    return data if hint is bytes else frames.from_parquet(data, reference.uri)
 
 
 def _verified(reference: Reference, data: bytes) -> bytes:

@@ -1,7 +1,6 @@
 """Objects by name, in a folder or in Azure Blob Storage; the only module that imports azure."""
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import io
@@ -288,7 +287,7 @@ class FileStore:
 
 @contextlib.contextmanager
 def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    """Give a flushed file with `data` beside `path`; at the end it is gone and its folder flushed."""
+    """Give a flushed file of `data` beside `path`; then remove it and flush the folder."""
     _make_folder(path.parent)
     temporary = path.parent / f"{RESERVED}{secrets.token_hex(8)}"
     try:
@@ -493,7 +492,7 @@ class _Checksums:
         if start is not None and md5 is not None:
             self._ranges[int(start[1])] = base64.b64decode(md5)
 
-    def agree(self, data: bytes, stored: bytes | None) -> bool:
+    def agree(self, data: bytes, stored: bytes | bytearray | None) -> bool:
         """Tell whether every range, and the whole where its MD5 is `stored`, is as was sent."""
         view = memoryview(data)
         whole = stored is None or _md5(view) == stored
@@ -565,8 +564,8 @@ class _Place(NamedTuple):
             return self.refused(code)
         if status is None:
             return StorageUnreachable(
-                f"nobody answers at {self.url} ({type(error).__name__}); check the network, and the "
-                f"address in {self.setting}."
+                f"nobody answers at {self.url} ({type(error).__name__}); "
+                f"check the network, and the address in {self.setting}."
             )
         return StorageError(
             f"{name!r} in {self.url}: the service answered {status} {code}; run again, and see "
@@ -610,7 +609,8 @@ def _transport(place: _Place, patience: Patience) -> "RequestsTransport":
     """Return one pool of connections, whose timeout bounds each piece sent, not the whole body."""
     from azure.core.pipeline.transport import RequestsTransport
 
-    class PiecewiseTransport(RequestsTransport):
+    # azure-core exports the class in a way that type checkers cannot follow
+    class PiecewiseTransport(RequestsTransport):  # type: ignore[misc]
         def send(self, request: Any, **options: Any) -> Any:
             data = request.data
             if isinstance(data, bytes) and data:
@@ -721,20 +721,41 @@ def _client(
         "max_chunk_get_size": RANGE_BYTES,
         "max_single_put_size": PUT_LIMIT_BYTES,
     }
-    if connection_string is None:
-        if not place.is_encrypted:
-            raise ConfigurationError(
-                f"{place.setting} is {place.url}, where tokens may not go without https; "
-                f"set {place.credential_setting}."
-            )
-        tokens = _Credential(place, credential)
-        return ContainerClient(place.endpoint, place.container, credential=tokens, **options)
+    if connection_string is not None:
+        return _keyed_client(place, connection_string, options)
+    if not place.is_encrypted:
+        raise ConfigurationError(
+            f"{place.setting} is {place.url}, where a token may not go without https; "
+            f"set {place.credential_setting}."
+        )
+    tokens = _Credential(place, credential)
+    return ContainerClient(place.endpoint, place.container, credential=tokens, **options)
+
+
+def _keyed_client(
+    place: _Place, connection_string: SecretStr, options: dict[str, Any]
+) -> "ContainerClient":
+    """Return a client of a connection string that was written for this very place."""
+    from azure.storage.blob import ContainerClient
+
     text = connection_string.get_secret_value()
     try:
         client = ContainerClient.from_connection_string(text, place.container, **options)
         for key in re.findall(r"(?i)AccountKey=([^;]*)", text):
             base64.b64decode(key)
-    except (ValueError, binascii.Error):
+    except ValueError:  # its text may repeat a part of the key
         client = None
-    _check_client(place, client)
+    if client is None:
+        raise ConfigurationError(
+            f"{place.credential_setting} is not a connection string; copy the storage account's "
+            "whole line, from its first name to its last semicolon."
+        )
+    parts = urllib.parse.urlsplit(client.primary_endpoint)
+    endpoint = f"{parts.scheme}://{parts.netloc}{parts.path}".removesuffix(f"/{place.container}")
+    account = client.account_name
+    if endpoint != place.endpoint or account not in (None, place.account or account):
+        raise ConfigurationError(
+            f"{place.credential_setting} is for the account {account!r} at {endpoint}, but "
+            f"{place.setting} is {place.url}; set the two of one account."
+        )
     return client

@@ -422,7 +422,7 @@ MISSING = {
     ("name", "value"), [(name, value) for name in MISSING for value in MISSING[name]]
 )
 def test_whatever_is_missing_keeps_the_champion(name: str, value: Any) -> None:
-    """Each input, missing alone or with the others in any state, is enough to keep, with a reason."""
+    """Any one input that is missing is enough to keep the champion, with a reason."""
     decision = decided(**{name: value})
     assert not decision.promote
     assert decision.reasons and all(reason.endswith(".") for reason in decision.reasons)

@@ -1,0 +1,289 @@
+"""X: what was known about each entity at each time, made by the same code for training and scoring.
+
+Nothing here looks past t, and nothing looks back further than the use case declares. Targets, which
+look ahead, are in `targets`; which rows of X train a model is in `tables` and `splits`.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.indexers import BaseIndexer
+
+from rancast.datasets import Dataset
+from rancast.grids import (
+    MICROSECOND,
+    Axis,
+    Floats,
+    Ints,
+    carry,
+    make_axis,
+    numbers,
+    place,
+    eligible_rows,
+)
+from rancast.use_cases import (
+    DAY,
+    MINUTES_SINCE_SEEN,
+    CalendarPart,
+    FeatureView,
+    History,
+    history_name,
+    lag_name,
+    missing_share_name,
+    window_name,
+)
+
+MISSING_CATEGORY = "missing"
+
+Column = tuple[str, Floats | NDArray[np.object_]]
+
+
+def lookback_days(view: FeatureView, dataset: Dataset) -> int:
+    """Return how many whole days before a day its features need."""
+    history = max((part.days for part in view.features.history), default=0)
+    return max(history, -(-_reach(view, dataset) // DAY))
+
+
+def _reach(view: FeatureView, dataset: Dataset) -> timedelta:
+    """Return how far before t the lags, windows and filled values of t can reach."""
+    features, period = view.features, view.period(dataset)
+    lags = [lag * period for part in features.lags for lag in part.periods]
+    windows = [window for part in features.windows for window in part.over]
+    # a row between two grid times counts at the later one, which may be on the next day
+    rounding = timedelta(0) if period == dataset.time.period else period
+    farthest = max([timedelta(0), *lags, *windows, *features.missing])
+    return farthest + view.grid.fill + rounding
+
+
+def build(
+    curated: list[pd.DataFrame], view: FeatureView, dataset: Dataset, day: date
+) -> pd.DataFrame:
+    """Return X of `day`: the entity, the time column, then `view.features.names()`.
+
+    `curated` holds the partitions of the `lookback_days` before `day` and of `day` itself, in any
+    order; other rows in them are ignored. X has one row per entity and grid time of `day` that has
+    a row at most `grid.fill` back (the row itself where nothing is filled), sorted by entity and
+    time; numbers are float64, NaN where unknown, and categories `str`, 'missing' where unknown.
+    Raises ConfigurationError for a view that `dataset` cannot serve.
+    """
+    view.check(dataset)
+    start = pd.Timestamp(day, tz="UTC")
+    first = start - lookback_days(view, dataset) * DAY
+    time = dataset.time.column
+    within = [part[(part[time] >= first) & (part[time] < start + DAY)] for part in curated]
+    past = eligible_rows(within, view, dataset)
+    grid = _Grid.over(past, view, dataset, start)
+    columns: dict[str, Any] = {
+        view.entity: grid.axis.entity(grid.slots[grid.chosen]).to_numpy(),
+        time: grid.time,
+        **dict(_numeric_features(grid, view)),
+        **dict(_history(past, grid, view, dataset, start)),
+        **dict(_categories(grid, view)),
+    }
+    names = [view.entity, time, *view.features.names()]
+    texts = {name: "str" for name in (view.entity, *view.features.categories)}
+    return pd.DataFrame({name: columns[name] for name in names}).astype(texts)
+
+
+class _Grid(NamedTuple):
+    """The rows that lags and windows of a day can see, on the grid.
+
+    `slots` have a row at most `limit` periods back, which is row `source` of `rows`; `observed` are
+    the slots of `rows` themselves, and `chosen` the positions in `slots` that lie on the day.
+    """
+
+    axis: Axis
+    rows: pd.DataFrame
+    observed: Ints
+    slots: Ints
+    source: Ints
+    chosen: Ints
+    limit: int
+
+    @classmethod
+    def over(
+        cls, past: pd.DataFrame, view: FeatureView, dataset: Dataset, start: pd.Timestamp
+    ) -> "_Grid":
+        period, time = view.period(dataset), dataset.time.column
+        reach = _reach(view, dataset)
+        recent = past[past[time] > start - reach - period]
+        axis = make_axis(recent[view.entity], recent[time], period, reach // period + 1)
+        rows, observed = place(recent, view.entity, time, axis)
+        limit = axis.periods(view.grid.fill)
+        slots, source = carry(observed, limit)
+        times = axis.time(slots)
+        chosen = np.flatnonzero((times >= start) & (times < start + DAY))
+        return cls(axis, rows, observed, slots, source, chosen, limit)
+
+    @property
+    def time(self) -> pd.DatetimeIndex:
+        """The times of the rows of X."""
+        return self.axis.time(self.slots[self.chosen])
+
+    def last_known(self, column: str) -> Ints:
+        """Return for each slot the row whose value of `column` holds there, -1 where none does.
+
+        That is the last row with a value, if it is at most `limit` periods back.
+        """
+        is_known = self.rows[column].notna().to_numpy()
+        last = np.maximum.accumulate(np.where(is_known, np.arange(len(is_known)), -1))
+        row = last[self.source]
+        is_near = (row >= 0) & (self.slots - self.observed[row] <= self.limit)
+        return np.where(is_near, row, -1)
+
+    def values(self, column: str) -> Floats:
+        """Return the number that holds at each slot, NaN where there is none."""
+        row = self.last_known(column)
+        found = np.append(numbers(self.rows[column]), np.nan)
+        return found[row]
+
+    def periods(self, window: timedelta) -> int:
+        """Return how many grid times lie in (t - window, t]."""
+        return -(-(window // MICROSECOND) // self.axis.period_us)
+
+
+def _numeric_features(grid: _Grid, view: FeatureView) -> Iterator[Column]:
+    features = view.features
+    table = pd.DataFrame({name: grid.values(name) for name in features.numeric_columns})
+    for column in features.current:
+        yield column, table[column].to_numpy()[grid.chosen]
+    yield from _lags(grid, view, table)
+    yield from _windows(grid, view, table)
+    local = grid.time.tz_convert(features.timezone)
+    for part in features.calendar:
+        yield part, np.asarray(_CALENDAR[part](local), dtype=np.float64)
+    yield from _missing(grid, view)
+
+
+def _lags(grid: _Grid, view: FeatureView, table: pd.DataFrame) -> Iterator[Column]:
+    wanted = grid.slots[grid.chosen]
+    for part in view.features.lags:
+        for lag in part.periods:
+            at = np.searchsorted(grid.slots, wanted - lag)
+            is_there = grid.slots[at] == wanted - lag
+            for column in part.columns:
+                values = table[column].to_numpy()[at]
+                yield lag_name(column, lag), np.where(is_there, values, np.nan)
+
+
+class _Bounds(BaseIndexer):
+    """Windows as positions: row i sees [start[i], end[i]).
+
+    pandas starts afresh where a window shares no row with the one before, so no rounding error
+    wanders from one entity to the next.
+    """
+
+    start: Ints
+    end: Ints
+
+    def get_window_bounds(
+        self,
+        num_values: int = 0,
+        min_periods: int | None = None,
+        center: bool | None = None,
+        closed: str | None = None,
+        step: int | None = None,
+    ) -> tuple[Ints, Ints]:
+        return self.start, self.end
+
+
+def _windows(grid: _Grid, view: FeatureView, table: pd.DataFrame) -> Iterator[Column]:
+    end = np.arange(1, len(grid.slots) + 1)
+    for part in view.features.windows:
+        for window in part.over:
+            start = np.searchsorted(grid.slots, grid.slots - grid.periods(window), side="right")
+            rolling = table[list(part.columns)].rolling(
+                _Bounds(start=start, end=end), min_periods=1
+            )
+            for statistic in part.statistics:
+                found = getattr(rolling, statistic)()
+                if statistic == "count":
+                    found = found.fillna(0.0)
+                for column in part.columns:
+                    values = found[column].to_numpy()[grid.chosen]
+                    yield window_name(column, statistic, window), values
+
+
+def _history(
+    past: pd.DataFrame, grid: _Grid, view: FeatureView, dataset: Dataset, start: pd.Timestamp
+) -> Iterator[Column]:
+    """Yield statistics over whole earlier UTC days, as rows came, without filling."""
+    time, zone = past[dataset.time.column], view.features.timezone
+    hour = time.dt.tz_convert(zone).dt.hour
+    entity = grid.axis.entity(grid.slots[grid.chosen])
+    for part in view.features.history:
+        is_past = (time >= start - part.days * DAY) & (time < start)
+        earlier = pd.DataFrame({name: numbers(past[name]) for name in part.columns})[is_past]
+        keys = [past[view.entity][is_past]]
+        wanted: pd.Index[Any] = entity
+        if part.at == "same_hour":
+            keys.append(hour[is_past])
+            wanted = pd.MultiIndex.from_arrays([entity, grid.time.tz_convert(zone).hour])
+        grouped = earlier.groupby(keys, sort=True)
+        yield from _history_columns(grouped, wanted, part)
+
+
+def _history_columns(grouped: Any, wanted: "pd.Index[Any]", part: History) -> Iterator[Column]:
+    for statistic in part.statistics:
+        # the sum over no value is unknown, not zero
+        options = {"min_count": 1} if statistic == "sum" else {}
+        found = getattr(grouped, statistic)(**options).reindex(wanted)
+        if statistic == "count":
+            found = found.fillna(0.0)
+        for column in part.columns:
+            values = found[column].to_numpy(dtype=np.float64)
+            yield history_name(column, statistic, part), values
+
+
+def _sine_of_day(time: pd.DatetimeIndex) -> Floats:
+    return np.sin(_angle_of_day(time))
+
+
+def _cosine_of_day(time: pd.DatetimeIndex) -> Floats:
+    return np.cos(_angle_of_day(time))
+
+
+def _angle_of_day(time: pd.DatetimeIndex) -> Floats:
+    minute = np.asarray(time.hour * 60 + time.minute, dtype=np.float64)
+    return minute * (2 * np.pi / 1440)
+
+
+_CALENDAR: dict[CalendarPart, Callable[[pd.DatetimeIndex], Any]] = {
+    "hour": lambda time: time.hour,
+    "weekday": lambda time: time.dayofweek,
+    "is_weekend": lambda time: time.dayofweek >= 5,
+    "minute_of_day_sin": _sine_of_day,
+    "minute_of_day_cos": _cosine_of_day,
+}
+
+
+def _missing(grid: _Grid, view: FeatureView) -> Iterator[Column]:
+    """Yield the share of periods without a row in each window, and the time since the row before.
+
+    Absent is not zero: a period before an entity's first row is as absent as one in a gap. The time
+    since the row before t is in minutes, and at most the longest window.
+    """
+    windows = view.features.missing
+    if not windows:
+        return
+    slots = grid.slots[grid.chosen]
+    seen = np.searchsorted(grid.observed, slots, side="right")
+    for window in windows:
+        periods = grid.periods(window)
+        before = np.searchsorted(grid.observed, slots - periods, side="right")
+        yield missing_share_name(window), 1.0 - (seen - before) / periods
+    longest = max(grid.periods(window) for window in windows)
+    previous = np.searchsorted(grid.observed, slots, side="left") - 1
+    gap = np.where(previous >= 0, slots - grid.observed[previous], longest)
+    yield MINUTES_SINCE_SEEN, np.minimum(gap, longest) * (grid.axis.period_us / 60e6)
+
+
+def _categories(grid: _Grid, view: FeatureView) -> Iterator[Column]:
+    for column in view.features.categories:
+        row = grid.last_known(column)
+        found = np.append(grid.rows[column].to_numpy(dtype=object), MISSING_CATEGORY)
+        yield column, found[row][grid.chosen]

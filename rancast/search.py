@@ -1,0 +1,172 @@
+"""Which hyperparameters: seeded trials on folds that follow time, on a bounded sample of rows.
+
+Every trial is fitted and scored on the same sample and folds, so that only parameters differ. How
+one pipeline is built and fitted is in `estimators`, how time is cut into folds in `splits`.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rancast.documents import canonical_json
+from rancast.errors import EvidenceError
+from rancast.estimators import build_pipeline, fit_pipeline, has_converged
+from rancast.metrics import FloatArray, find_metric
+from rancast.models import predict_prepared
+from rancast.splits import folds
+from rancast.use_cases import Candidate, FitView, Problem
+
+Positions = npt.NDArray[np.int64]
+
+
+class Rows(NamedTuple):
+    """Labelled rows in time order: X as `models.inputs` prepares it, y and time, each (rows,)."""
+
+    X: pd.DataFrame
+    y: pd.Series
+    time: pd.Series
+
+    def at(self, positions: Positions) -> "Rows":
+        """Return the rows at these positions."""
+        return Rows(self.X.iloc[positions], self.y.iloc[positions], self.time.iloc[positions])
+
+
+class Fold(NamedTuple):
+    """Positions of one fold: sampled rows to fit and to score on, and all rows after the fit's."""
+
+    train: Positions
+    test: Positions
+    all_test: Positions
+
+
+class SearchResult(NamedTuple):
+    """The chosen parameters, and one row per trial with its scores."""
+
+    params: dict[str, Any]
+    trials: pd.DataFrame
+
+
+def search(candidate: Candidate, rows: Rows, view: FitView) -> SearchResult:
+    """Try the candidate's parameters on time-ordered folds and choose those of the best mean score.
+
+    At most `view.search.rows` rows are used: a seeded sample without replacement, in time order. A
+    tie keeps the earlier trial. Raises EvidenceError where no fold holds enough to fit and score.
+    """
+    from joblib import Parallel, delayed
+
+    cut = usable_folds(rows, view)
+    drawn = list(_draw(candidate, view))
+    # threads over trials, not within a fit: see `estimators.ROWS_PER_THREAD`
+    results = Parallel(n_jobs=-1, backend="threading")(
+        delayed(_score)(candidate, params, rows, fold, view) for params in drawn for fold in cut
+    )
+    scores = np.array([score for score, _ in results]).reshape(len(drawn), len(cut))
+    converged = [known for _, known in results]
+    sign = 1 if find_metric(view.metric, view.problem).greater_is_better else -1
+    best = int((sign * scores.mean(axis=1)).argmax())
+    trials = pd.DataFrame(
+        {
+            "trial": range(len(drawn)),
+            "params": [canonical_json(params).decode() for params in drawn],
+            "metric": view.metric,
+            "score_mean": scores.mean(axis=1),
+            "score_std": scores.std(axis=1),
+            "fold_scores": [canonical_json(line.tolist()).decode() for line in scores],
+            "has_converged": _all_of(converged, len(cut)),
+            "is_chosen": np.arange(len(drawn)) == best,
+        }
+    )
+    return SearchResult(drawn[best], trials)
+
+
+def out_of_fold(
+    candidate: Candidate, params: dict[str, Any], rows: Rows, view: FitView
+) -> pd.DataFrame:
+    """Predict training rows by models that were fitted on earlier rows only: [time, prediction].
+
+    The models are those of the search, fitted on its sample; all rows of each fold's test are
+    predicted, so that rows per day are those of the data.
+    """
+    parts = []
+    for fold in usable_folds(rows, view):
+        model = _fit(candidate, params, rows, fold, view)
+        test = rows.at(fold.all_test)
+        prediction = predict_prepared(model, test.X, view.problem)
+        parts.append(pd.DataFrame({"time": test.time, "prediction": prediction}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def usable_folds(rows: Rows, view: FitView) -> list[Fold]:
+    """Cut the rows by time and keep the folds in which the metric can be computed.
+
+    Raises EvidenceError where there is none, with the numbers.
+    """
+    random = np.random.default_rng(view.seed)
+    size = min(len(rows.y), view.search.rows)
+    sample = np.sort(random.choice(len(rows.y), size=size, replace=False))
+    cut = [
+        Fold(np.intersect1d(train, sample), np.intersect1d(test, sample), test)
+        for train, test in folds(rows.time, view.folds, view.embargo)
+    ]
+    minimum = 2 if view.problem == "classification" or view.metric == "r2" else 1
+    usable = [
+        fold
+        for fold in cut
+        if len(fold.train) > 1
+        and rows.y.iloc[fold.train].nunique() >= (2 if view.problem == "classification" else 1)
+        and rows.y.iloc[fold.test].nunique() >= minimum
+    ]
+    if not usable:
+        raise EvidenceError(
+            f"none of {view.folds} folds over {len(rows.y):,} training rows ({size:,} sampled"
+            f"{_count_positives(rows, view.problem)}) can be fitted and scored by {view.metric}; "
+            "take a longer history, fewer folds or more search rows."
+        )
+    return usable
+
+
+def _count_positives(rows: Rows, problem: Problem) -> str:
+    return f", {int(rows.y.sum()):,} positive" if problem == "classification" else ""
+
+
+def _draw(candidate: Candidate, view: FitView) -> Iterator[dict[str, Any]]:
+    """Draw distinct sets of parameters from the lists of the candidate, seeded."""
+    from sklearn.model_selection import ParameterGrid, ParameterSampler
+
+    if not candidate.search:
+        yield {}
+        return
+    number = min(view.search.iterations, len(ParameterGrid(candidate.search)))
+    yield from ParameterSampler(candidate.search, number, random_state=view.seed)
+
+
+def _fit(
+    candidate: Candidate, params: dict[str, Any], rows: Rows, fold: Fold, view: FitView
+) -> Any:
+    pipeline = build_pipeline(candidate, params, rows.X, view.problem, view.seed)
+    train = rows.at(fold.train)
+    return fit_pipeline(candidate, pipeline, train.X, train.y)
+
+
+def _score(
+    candidate: Candidate, params: dict[str, Any], rows: Rows, fold: Fold, view: FitView
+) -> tuple[float, bool | None]:
+    """Fit and score one fold; return the score and whether the fit converged."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "openmp"):  # holds for this thread only
+        model = _fit(candidate, params, rows, fold, view)
+        test = rows.at(fold.test)
+        prediction = predict_prepared(model, test.X, view.problem)
+    metric = find_metric(view.metric, view.problem)
+    return metric(test.y.to_numpy(dtype=np.float64), prediction), has_converged(model)
+
+
+def _all_of(converged: list[bool | None], folds_each: int) -> "pd.api.extensions.ExtensionArray":
+    """Tell for each trial whether all its folds converged; missing where that has no meaning."""
+    trials = [converged[i : i + folds_each] for i in range(0, len(converged), folds_each)]
+    known = [None if None in trial else all(trial) for trial in trials]
+    return pd.array(known, dtype="boolean")

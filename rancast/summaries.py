@@ -1,0 +1,145 @@
+"""A run in rows and words: what tables, pages and the terminal show of ingests and trainings."""
+
+from collections import Counter
+from typing import Any
+
+from rancast.decisions import Decision
+from rancast.evaluation import Interval
+from rancast.judging import Entry
+from rancast.manifests import PartitionFacts
+from rancast.metrics import greater_is_better
+from rancast.trainings import TrainingOutcome
+from rancast.windows import Ingested
+
+Row = dict[str, Any]
+
+
+def ingest_rows(ingested: Ingested) -> list[Row]:
+    """Return one row per day with its counts, coverage, and what was refused; newest first."""
+    rows = [_day_row(partition) for partition in ingested.partitions]
+    missing = [{"day": day.isoformat(), "state": "no file"} for day in ingested.missing]
+    return sorted(rows + missing, key=lambda row: str(row["day"]), reverse=True)
+
+
+def _day_row(partition: PartitionFacts) -> Row:
+    return {
+        "day": partition.date.isoformat(),
+        "state": "refused" if partition.is_refused else "curated",
+        **partition.rows.model_dump(),
+        "coverage": "" if partition.coverage is None else f"{partition.coverage:.1%}",
+        "why": " ".join(partition.reasons),
+    }
+
+
+def expectation_rows(ingested: Ingested) -> list[Row]:
+    """Return one row per expectation over all days: how often it held, what it set aside, why."""
+    rows: dict[str, Row] = {}
+    for partition in ingested.partitions:
+        for result in partition.results:
+            row = rows.setdefault(
+                result.expectation,
+                {
+                    "expectation": result.expectation,
+                    "severity": result.severity,
+                    "days passed": 0,
+                    "days failed": 0,
+                    "days not evaluated": 0,
+                    "rows quarantined": 0,
+                    "last observed": "",
+                    "note": result.notes,
+                },
+            )
+            row[_COLUMN_OF[result.outcome]] += 1
+            row["rows quarantined"] += result.quarantined_rows
+            row["last observed"] = result.observed or row["last observed"]
+    return sorted(rows.values(), key=lambda row: (-row["days failed"], row["expectation"]))
+
+
+_COLUMN_OF = {
+    "passed": "days passed",
+    "failed": "days failed",
+    "could_not_evaluate": "days not evaluated",
+}
+
+
+def quarantine_reasons(ingested: Ingested) -> list[tuple[str, int]]:
+    """Return the rules that set rows aside and how many each, most first."""
+    counts: Counter[str] = Counter()
+    for partition in ingested.partitions:
+        counts.update(partition.quarantined_by_rule)
+    return counts.most_common()
+
+
+def leaderboard_rows(outcome: TrainingOutcome) -> list[Row]:
+    """Return one row per candidate and baseline, best first by the use case's metric."""
+    sign = -1 if greater_is_better(outcome.metric) else 1
+
+    def order(entry: Entry) -> float:
+        interval = entry.evaluation.metrics.get(outcome.metric)
+        return float("inf") if interval is None else sign * interval.value
+
+    return [_entry_row(entry, outcome) for entry in sorted(outcome.leaderboard, key=order)]
+
+
+def _entry_row(entry: Entry, outcome: TrainingOutcome) -> Row:
+    metrics = entry.evaluation.metrics
+    row: Row = {
+        "model": entry.name,
+        "kind": entry.kind,
+        "chosen": "best of its folds" if entry.name == outcome.best else "",
+        outcome.metric: interval_text(metrics.get(outcome.metric)),
+    }
+    others = {name: interval_text(value) for name, value in metrics.items() if name not in row}
+    return row | others
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Return 'value (low to high)', to four significant digits."""
+    if interval is None:
+        return "not computed"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.4g}"
+    return f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
+
+
+def decision_word(outcome: TrainingOutcome) -> str:
+    """Return the outcome of a training as one sentence."""
+    if outcome.is_new_champion:
+        return f"Promoted: {outcome.best} is version {outcome.version}, and champion now."
+    if outcome.decision is None:
+        return (
+            f"Nothing to decide: {outcome.best} is the champion already, version {outcome.version}."
+        )
+    kept = (
+        f"version {outcome.champion} stays champion"
+        if outcome.champion is not None
+        else "there is still no champion"
+    )
+    return f"Not promoted: {outcome.best} is registered as version {outcome.version}; {kept}."
+
+
+def decision_markdown(outcome: TrainingOutcome) -> str:
+    """Return the decision, its reasons and its gates as markdown."""
+    lines = [f"## {outcome.use_case} to {outcome.end}", "", decision_word(outcome), ""]
+    lines += [f"- {_escape(reason)}" for reason in outcome.reasons]
+    if outcome.decision is not None:
+        lines += ["", *_gate_table(outcome.decision)]
+    lines += [
+        "",
+        f"MLflow: experiment and registered model `{outcome.use_case}`, run `{outcome.run_id}`. "
+        f"Lake: `{outcome.model.uri}`, ledger `ledger/steps/{outcome.fingerprint}.json`.",
+    ]
+    return "\n".join(lines)
+
+
+def _gate_table(decision: Decision) -> list[str]:
+    rows = [
+        f"| {gate.name} | {'passed' if gate.passed else '**failed**'} | {_escape(gate.sentence)} |"
+        for gate in decision.gates
+    ]
+    return ["| gate | | why |", "|---|---|---|", *rows]
+
+
+def _escape(text: str) -> str:
+    """Keep text from a file or an exception from becoming markup or another table cell."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -1,0 +1,137 @@
+"""y: what happened within the horizon after t, and the two trivial forecasts of it.
+
+A label at t is made from rows strictly after t, never from the row at t or from a value carried
+forward out of it. Features, which look back, are in `features`.
+"""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rancast.datasets import Dataset
+from rancast.expressions import Expression
+from rancast.grids import Axis, Floats, Ints, carry, eligible_rows, make_axis, numbers, place
+from rancast.use_cases import DAY, TableView, Target
+
+
+def horizon(view: TableView, dataset: Dataset) -> timedelta:
+    """Return how far after t the last row of t's label can lie: whole periods within the target."""
+    period = view.period(dataset)
+    return (view.target.within // period) * period
+
+
+def label(
+    at: pd.DataFrame, curated: list[pd.DataFrame], view: TableView, dataset: Dataset
+) -> pd.DataFrame:
+    """Return y and the baselines of each row of `at`, in its order and on its index.
+
+    `at` has the columns `entity` and `time` (grid times), `curated` the partitions of the whole
+    history. Columns, all float64:
+
+    - `y`: for `any`, 1 on a breach seen in (t, t + within], 0 if at least the share `observed` of
+      its periods was seen without one, else NaN. For `mean`, the mean over the periods seen if
+      these are enough, else NaN; for `sum`, that mean times the periods of the horizon, since an
+      absent period is not zero. A period counts as seen if its outcome is known, or was known at
+      most `grid.fill` earlier but after t.
+    - `baseline_last_value`: what was last known at t continues. For `any`, 1 if that was a breach,
+      else 0, and 0 if nothing is known yet; else the last value (times the periods, for `sum`).
+    - `baseline_seasonal`: what y was over the same time one day earlier (the fewest whole days that
+      end before t, for longer horizons), or `baseline_last_value` where that was not seen.
+
+    Baselines of a regression are NaN where the entity had no value yet.
+    """
+    view.check(dataset)
+    rows = _known_outcomes(curated, view, dataset)
+    periods = view.target.within // view.period(dataset)
+    season = -(-view.target.within // DAY) * DAY
+    season_periods = 0 if season % view.period(dataset) else season // view.period(dataset)
+    outcomes = _Outcomes.over(rows, view, dataset, periods + season_periods)
+    slots = outcomes.axis.slots(at["entity"], at["time"])
+    last = outcomes.last(slots)
+    last = np.nan_to_num(last) if view.target.any else last * outcomes.scale(view.target, periods)
+    seasonal = np.full(len(at), np.nan)
+    if season_periods:
+        earlier = np.where(slots >= 0, slots - season_periods, -1)
+        seasonal = outcomes.after(earlier, view.target, periods)
+    columns = {
+        "y": outcomes.after(slots, view.target, periods),
+        "baseline_last_value": last,
+        "baseline_seasonal": np.where(np.isnan(seasonal), last, seasonal),
+    }
+    return pd.DataFrame(columns, index=at.index)
+
+
+def _known_outcomes(curated: list[pd.DataFrame], view: TableView, dataset: Dataset) -> pd.DataFrame:
+    """Return entity, time and outcome (1.0 or 0.0 for a breach) of the rows where it is known."""
+    rows = eligible_rows(curated, view, dataset)
+    target = view.target
+    if target.any is not None:
+        outcome = numbers(Expression(target.any).evaluate(rows))
+    else:
+        outcome = numbers(rows[target.columns[0]])
+    found = rows[[view.entity, dataset.time.column]].assign(outcome=outcome)
+    return found[~np.isnan(outcome)]
+
+
+class _Outcomes(NamedTuple):
+    """Known outcomes on the grid: those `observed`, and `slots` that also hold carried ones.
+
+    `starts` is the position in `slots` of each observed one, and beyond the last one their number.
+    """
+
+    axis: Axis
+    observed: Ints
+    starts: Ints
+    slots: Ints
+    values: Floats
+
+    @classmethod
+    def over(cls, rows: pd.DataFrame, view: TableView, dataset: Dataset, reach: int) -> "_Outcomes":
+        period = view.period(dataset)
+        entity, time = rows[view.entity], rows[dataset.time.column]
+        limit = view.grid.fill // period
+        axis = make_axis(entity, time, period, reach + limit + 1)
+        placed, observed = place(rows, view.entity, dataset.time.column, axis)
+        slots, source = carry(observed, limit)
+        starts = np.append(np.searchsorted(slots, observed), len(slots))
+        return cls(axis, observed, starts, slots, numbers(placed["outcome"])[source])
+
+    @staticmethod
+    def scale(target: Target, periods: int) -> int:
+        """Return what a mean over the horizon is multiplied with."""
+        return periods if target.sum is not None else 1
+
+    def after(self, slots: Ints, target: Target, periods: int) -> Floats:
+        """Return the target over the `periods` after each slot, NaN where too little was seen."""
+        # from the first row after t on: what is carried into the horizon out of t is not seen there
+        start = self.starts[np.searchsorted(self.observed, slots, side="right")]
+        end = np.maximum(start, np.searchsorted(self.slots, slots + periods, side="right"))
+        seen = end - start
+        total = _sums(self.values, start, end)
+        is_enough = (slots >= 0) & (seen >= np.ceil(target.observed * periods - 1e-9))
+        if target.any is not None:
+            is_breach = (slots >= 0) & (total > 0)
+            return np.where(is_breach, 1.0, np.where(is_enough, 0.0, np.nan))
+        mean = total / np.maximum(seen, 1)
+        return np.where(is_enough & (seen > 0), mean * self.scale(target, periods), np.nan)
+
+    def last(self, slots: Ints) -> Floats:
+        """Return the last outcome known at each slot, NaN where the entity had none yet."""
+        at = np.searchsorted(self.observed, slots, side="right") - 1
+        values = np.append(self.values[self.starts[:-1]], np.nan)
+        observed = np.append(self.observed, -1)
+        width = self.axis.width
+        is_same = (slots >= 0) & (at >= 0) & (observed[at] // width == slots // width)
+        return np.where(is_same, values[at], np.nan)
+
+
+def _sums(values: Floats, start: Ints, end: Ints) -> Floats:
+    """Return the sum of values[start:end] of each pair.
+
+    Each is summed on its own: differences of a running sum would lose digits to the rows before.
+    """
+    bounds = np.column_stack([start, end]).ravel()
+    sums = np.add.reduceat(np.append(values, 0.0), bounds)[::2] if len(bounds) else np.empty(0)
+    return np.where(end > start, sums, 0.0)

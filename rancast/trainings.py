@@ -1,0 +1,170 @@
+"""One training as it is handed on: its fits and key, the champion it met, and how it ended."""
+
+from datetime import date
+
+from rancast.champions import Pointer
+from rancast.decisions import Contender, Decision
+from rancast.documents import Document, digest
+from rancast.evaluation import Evaluation
+from rancast.judging import ChampionState, Entry, Readable
+from rancast.models import ModelCard
+from rancast.references import Reference
+from rancast.steps import Made
+from rancast.tables import TableSummary
+from rancast.use_cases import UseCase
+
+Day = date
+
+
+class FoundChampion(Document):
+    """The ledger's pointer, what the registry says of it, and its model in the lake."""
+
+    pointer: Pointer | None
+    state: ChampionState
+    model: Reference | None = None
+    card: ModelCard | None = None
+
+    def scored(self, verdict: Readable) -> "FoundChampion":
+        """Return this with the reason why the champion could not be scored, if there is one."""
+        if verdict.reason is None:
+            return self
+        state = self.state.model_copy(update={"reason": verdict.reason})
+        return self.model_copy(update={"state": state})
+
+    def is_already(self, fit: "Fit") -> bool:
+        """Tell whether the champion is this very candidate, as on a rerun of its training."""
+        return self.state.fingerprint == fit.fingerprint
+
+
+class Fit(Document):
+    """One fitted candidate with its evaluation, as tracking and promotion need it."""
+
+    entry: Entry
+    made: Made
+
+    @classmethod
+    def of(cls, made: Made, evaluation: Evaluation) -> "Fit":
+        """Return a fit with its line of the leaderboard."""
+        card = made.fact("card", ModelCard)
+        return cls(
+            entry=Entry(
+                name=card.candidate,
+                kind="candidate",
+                fold_score=card.fold_score,
+                evaluation=evaluation,
+            ),
+            made=made,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """The step key of the fit: its table, candidate, configuration and code."""
+        return self.made.key
+
+    @property
+    def contender(self) -> Contender:
+        """What the gates see of the candidate."""
+        return Contender(
+            candidate=self.entry.name,
+            fingerprint=self.fingerprint,
+            evaluation=self.entry.evaluation,
+        )
+
+    @property
+    def card(self) -> ModelCard:
+        """What is needed to use the model."""
+        return self.made.fact("card", ModelCard)
+
+
+class Training(Document):
+    """One training as it is tracked: its key, its fits, and its baselines."""
+
+    use_case: UseCase
+    end: Day
+    features: tuple[Made, ...]
+    table: Made
+    fits: tuple[Fit, ...]
+    baselines: Made
+    baseline_entries: tuple[Entry, ...]
+
+    @property
+    def key(self) -> str:
+        """The training key: the same table and the same fits are the same training."""
+        return digest(
+            [self.use_case.name, self.table["table"].digest, [fit.made.key for fit in self.fits]]
+        )
+
+    @property
+    def made(self) -> tuple[Made, ...]:
+        """Every step that computes something large."""
+        return (*self.features, self.table, *(fit.made for fit in self.fits), self.baselines)
+
+    def fit_of(self, candidate: str) -> Fit:
+        """Return the fit of one candidate by its name."""
+        return next(fit for fit in self.fits if fit.entry.name == candidate)
+
+
+class Tracked(Document):
+    """The MLflow runs of one training: the parent, and one per candidate by name."""
+
+    run_id: str
+    candidates: dict[str, str]
+
+
+class TrainingOutcome(Document):
+    """One training as a person wants to hear of it.
+
+    `is_new_champion` tells whether it was this training that changed the champion; on a rerun of
+    one that did, `decision` is None, `reasons` are those of the promotion, and nothing changed.
+    """
+
+    use_case: str
+    end: Day
+    metric: str
+    table: TableSummary
+    leaderboard: tuple[Entry, ...]
+    best: str
+    fingerprint: str
+    decision: Decision | None
+    reasons: tuple[str, ...]
+    version: int
+    champion: int | None
+    is_new_champion: bool
+    run_id: str
+    computed: int
+    model: Reference
+
+
+def conclude(
+    training: Training,
+    best: Fit,
+    decision: Decision | None,
+    pointer: Pointer | None,
+    tracked: Tracked,
+    version: int,
+) -> TrainingOutcome:
+    """Gather how a training ended, from what its steps handed back."""
+    is_champion = pointer is not None and pointer.champion.version == version
+    return TrainingOutcome(
+        use_case=training.use_case.name,
+        end=training.end,
+        metric=training.use_case.metric,
+        table=training.table.fact("summary", TableSummary),
+        leaderboard=(*(fit.entry for fit in training.fits), *training.baseline_entries),
+        best=best.entry.name,
+        fingerprint=best.fingerprint,
+        decision=decision,
+        reasons=_reasons(decision, pointer),
+        version=version,
+        champion=pointer.champion.version if pointer else None,
+        is_new_champion=decision is not None and decision.promote and is_champion,
+        run_id=tracked.run_id,
+        computed=sum(not made.is_reused for made in training.made),
+        model=best.made["model"],
+    )
+
+
+def _reasons(decision: Decision | None, pointer: Pointer | None) -> tuple[str, ...]:
+    if decision is not None:
+        return decision.reasons
+    return pointer.history[-1].reasons if pointer else ()

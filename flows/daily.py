@@ -11,7 +11,7 @@ from rancast.trainings import TrainingOutcome
 from rancast.use_cases import known_use_cases, load_use_case
 from rancast.windows import Ingested, ingest_windows
 from tasks.clock import scheduled_day
-from tasks.runners import ConfiguredTaskRunner
+from tasks.runners import configured_task_runner
 
 from flows.ingest import ingest
 from flows.training import training
@@ -25,7 +25,7 @@ class Night(Document):
     trained: tuple[TrainingOutcome, ...]
 
 
-@flow(name="daily", flow_run_name="daily", task_runner=ConfiguredTaskRunner())
+@flow(name="daily", flow_run_name="daily", task_runner=configured_task_runner())
 def daily(use_cases: list[str] | None = None, as_of: date | None = None) -> Night:
     """Ingest the days before `as_of` that the use cases need, then train each of them.
 

@@ -13,13 +13,13 @@ from rancast.steps import Made
 from tasks.artifacts import show_ingest
 from tasks.catalogue import validate_partition
 from tasks.ingestion import list_raw, pull_partition
-from tasks.runners import ConfiguredTaskRunner
+from tasks.runners import configured_task_runner
 
 
 @flow(
     name="ingest",
     flow_run_name="ingest {dataset} {start} to {end}",
-    task_runner=ConfiguredTaskRunner(),
+    task_runner=configured_task_runner(),
 )
 def ingest(dataset: str, start: date, end: date) -> Ingested:
     """Pull, read and validate each UTC day of `dataset` from `start` up to, and without, `end`.

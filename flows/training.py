@@ -30,13 +30,13 @@ from tasks.catalogue import (
 from tasks.clock import scheduled_day
 from tasks.ingestion import find_partitions
 from tasks.promotion import apply_decision, find_champion, register_candidate, track_training
-from tasks.runners import ConfiguredTaskRunner
+from tasks.runners import configured_task_runner
 
 
 @flow(
     name="training",
     flow_run_name="training {use_case}",
-    task_runner=ConfiguredTaskRunner(),
+    task_runner=configured_task_runner(),
 )
 def training(use_case: str, end: date | None = None) -> TrainingOutcome:
     """Train each candidate of `use_case` on the days before `end`; promote one that earned it."""

@@ -18,12 +18,11 @@ from rancast.estimators import build_pipeline, fit_pipeline
 from rancast.metrics import find_metric
 from rancast.models import GOLDEN_ROWS, ModelCard
 from rancast.search import Rows, out_of_fold, search
-from rancast.use_cases import Candidate, FitView
+from rancast.use_cases import RESERVED, Candidate, FitView
 
 IMPORTANCE_ROWS = 2_000
-IMPORTANCE_REPEATS = 5
+IMPORTANCE_REPEATS = 3
 MINIMUM_TRAINING_ROWS = 20
-TABLE_COLUMNS = ("entity", "time", "y", "split", "baseline_last_value", "baseline_seasonal")
 
 # One fit at a time in a process: scikit-learn uses all cores itself, memory stays that of one
 # fit, and limits of the process (BLAS threads, warning filters) cannot be undone half-way.
@@ -68,7 +67,7 @@ def fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCandi
 
 def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCandidate:
     ordered = table.sort_values(["time", "entity"], kind="stable", ignore_index=True)
-    features = tuple(name for name in table.columns if name not in TABLE_COLUMNS)
+    features = tuple(name for name in table.columns if name not in RESERVED)
     rows = _labelled_rows(ordered, features, view)
     is_train, is_holdout = ordered["split"] == "train", ordered["split"] == "holdout"
     train = rows.at(np.flatnonzero(is_train))

@@ -44,8 +44,8 @@ class Column(Document):
     )
     missing: tuple[Spelling, ...] = Field(
         default=(),
-        description="marks that mean 'no value', such as '-'; an empty cell always does. In a column "
-        "of numbers a mark is compared as a number too: '-200' covers -200.0",
+        description="marks that mean 'no value', such as '-'; an empty cell always does. In a "
+        "column of numbers a mark is compared as a number too: '-200' covers -200.0",
     )
     scale: float = Field(
         default=1.0,
@@ -68,7 +68,7 @@ class Column(Document):
 
 
 class TimeColumn(Document):
-    """The column that says when a row was measured, always curated to the start of its period, UTC."""
+    """The column that says when a row was measured, curated to the start of its period, in UTC."""
 
     column: str
     timezone: str = Field(default="UTC", description="IANA zone of stamps without an offset")
@@ -79,8 +79,8 @@ class TimeColumn(Document):
     stamped_at: Literal["start", "end"] = "start"
     ambiguous: Literal["reject", "first", "second"] = Field(
         default="reject",
-        description="stamps without an offset in the hour that the clock repeats in autumn: rejected, "
-        "or taken as the first (summer time) or second pass",
+        description="stamps without an offset in the hour that the clock repeats in autumn: "
+        "rejected, or taken as the first (summer time) or second pass",
     )
 
     @field_validator("timezone")
@@ -287,8 +287,8 @@ class Dataset(Document):
         for column in self.pseudonymise:
             if self.columns[column].type != "string":
                 raise ValueError(
-                    f"pseudonymise names {column!r} of type {self.columns[column].type}; identifiers "
-                    "are strings"
+                    f"pseudonymise names {column!r} of type {self.columns[column].type}; "
+                    "identifiers are strings"
                 )
             if column in self.from_path:
                 raise ValueError(
@@ -304,7 +304,7 @@ class Dataset(Document):
 
     @property
     def raw_columns(self) -> tuple[str, ...]:
-        """The columns that are read from a file's content, in order; the others come from its path."""
+        """The columns that are read from a file's content, in order; the others are in its path."""
         return tuple(name for name in self.columns if name not in self.from_path)
 
     @property

@@ -183,7 +183,7 @@ def _message(text: str) -> str:
 
 
 def _known(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """List the keys beside an unknown one, following its path through models, lists and mappings."""
+    """List the keys beside an unknown one, whose path may lead through lists and mappings."""
     current: type[BaseModel] = model
     is_inside_container = False
     for part in location[:-1]:

@@ -4,6 +4,7 @@ import json
 from datetime import date
 from typing import Literal
 
+import pandas as pd
 from pydantic import ValidationError
 
 from rancast.documents import Document
@@ -60,3 +61,9 @@ def parse_manifest(data: bytes, name: str) -> PartitionManifest:
             f"{name} is not a partition manifest of schema version {SCHEMA_VERSION}: "
             f"{str(error).splitlines()[0]}; run the ingest of that day again."
         ) from error
+
+
+def count_by_rule(quarantined: pd.DataFrame) -> dict[str, int]:
+    """Return how many rows each rule set aside first, by its name; a row counts once."""
+    first = quarantined["rule"].str.split("; ").str[0]
+    return {str(rule): int(count) for rule, count in first.value_counts().sort_index().items()}

@@ -77,10 +77,11 @@ class PartitionReport(Document):
     @property
     def next_step(self) -> str:
         """What to do about a refusal."""
+        where = f"in quarantine/{self.dataset}/date={self.day}/ of the lake"
         return (
-            f"All {self.rows.raw:,} rows are in quarantine/{self.dataset}/date={self.day}/ of the "
-            f"lake; fix the feed, or change expectations/{self.suite}.json or "
-            f"datasets/{self.dataset}.yaml, and run ingest for that day again."
+            f"It had {f'{self.rows.raw:,} rows, all {where}' if self.rows.raw else 'no rows'}; fix "
+            f"the feed, or change expectations/{self.suite}.json or datasets/{self.dataset}.yaml, "
+            "and run ingest for that day again."
         )
 
     @property

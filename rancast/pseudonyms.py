@@ -50,8 +50,8 @@ def pseudonymise(values: pd.Series, domain: str, key: bytes) -> pd.Series:
     """
     check_key(key)
     codes, unique = pd.factorize(values)
-    words = [pseudonym(identifier, domain, key) for identifier in unique]
-    words.append(None)  # code -1: missing
+    words = [*(pseudonym(identifier, domain, key) for identifier in unique), None]
+    # Missing identifiers have the code -1, which takes the last word
     return pd.Series(words, dtype="str").take(codes).set_axis(values.index)
 
 

@@ -84,9 +84,8 @@ def _expanded_bytes(column: Any) -> int:
     return int(pc.sum(lengths).as_py() or 0) + len(column) * CELL_BYTES
 
 
-def _is_text(kind: Any) -> bool:
-    is_string = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return is_string or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+def _is_text(kind: Any) -> Any:
+    return kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 
 
 def _as_text(column: Any, name: str, is_identifier: bool, known: Records) -> Any:

@@ -33,7 +33,7 @@ class Records(NamedTuple):
     iso: frozenset[int] = frozenset()
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """How many records the blob has, readable or not."""
         return len(self.lines) + len(self.malformed)
 

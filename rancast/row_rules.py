@@ -46,17 +46,10 @@ ROW_TYPES = frozenset(
         "expect_compound_columns_to_be_unique",
         "expect_multicolumn_sum_to_equal",
         "expect_multicolumn_values_to_be_equal",
-        "expect_multicolumn_values_to_be_unique",
         "expect_select_column_values_to_be_unique_within_record",
     }
 )
-UNIQUENESS_TYPES = frozenset(
-    {
-        "expect_column_values_to_be_unique",
-        "expect_compound_columns_to_be_unique",
-        "expect_multicolumn_values_to_be_unique",
-    }
-)
+UNIQUENESS_TYPES = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 
 
 def as_judged(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pandas as pd
 from rancast.documents import canonical_json
 from rancast.errors import EvidenceError
 from rancast.estimators import build_pipeline, fit_pipeline, has_converged
-from rancast.metrics import FloatArray, find_metric
+from rancast.metrics import find_metric
 from rancast.models import predict_prepared
 from rancast.splits import folds
 from rancast.use_cases import Candidate, FitView, Problem

@@ -1,7 +1,7 @@
 """y: what happened within the horizon after t, and the two trivial forecasts of it.
 
-A label at t is made from rows strictly after t, never from the row at t or from a value carried
-forward out of it. Features, which look back, are in `features`.
+A label at t is made from grid times strictly after t, and, unless the use case says `carry`, from
+rows strictly after t. Features, which look back, are in `features`.
 """
 
 from datetime import timedelta
@@ -34,7 +34,7 @@ def label(
       its periods was seen without one, else NaN. For `mean`, the mean over the periods seen if
       these are enough, else NaN; for `sum`, that mean times the periods of the horizon, since an
       absent period is not zero. A period counts as seen if its outcome is known, or was known at
-      most `grid.fill` earlier but after t.
+      most `grid.fill` earlier but after t; with `carry`, at t or before it, too.
     - `baseline_last_value`: what was last known at t continues. For `any`, 1 if that was a breach,
       else 0, and 0 if nothing is known yet; else the last value (times the periods, for `sum`).
     - `baseline_seasonal`: what y was over the same time one day earlier (the fewest whole days that
@@ -105,8 +105,9 @@ class _Outcomes(NamedTuple):
 
     def after(self, slots: Ints, target: Target, periods: int) -> Floats:
         """Return the target over the `periods` after each slot, NaN where too little was seen."""
-        # from the first row after t on: what is carried into the horizon out of t is not seen there
-        start = self.starts[np.searchsorted(self.observed, slots, side="right")]
+        start = np.searchsorted(self.slots, slots, side="right")
+        if not target.carry:  # what is carried into the horizon out of t was not seen in it
+            start = self.starts[np.searchsorted(self.observed, slots, side="right")]
         end = np.maximum(start, np.searchsorted(self.slots, slots + periods, side="right"))
         seen = end - start
         total = _sums(self.values, start, end)

@@ -1,7 +1,7 @@
 """Text into UTC: one declared form, zones resolved, and never a guess.
 
-A stamp that does not have the declared form is refused rather than read some other way, and so are
-local times that the clock skipped in spring or, unless the dataset says which pass, repeats in autumn.
+A stamp that lacks the declared form is refused rather than read some other way. So are local
+times that the clock skipped in spring and, unless the dataset says which pass, repeats in autumn.
 """
 
 import re
@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from rancast.datasets import TimeColumn
@@ -26,7 +25,6 @@ _ADJACENT_PARTS = re.compile(r"%[a-zA-Z]%[a-zA-Z]")
 
 EARLIEST = pd.Timestamp("1900-01-01", tz="UTC")
 LATEST = pd.Timestamp("2200-01-01", tz="UTC")
-DTYPE = "datetime64[us, UTC]"
 
 
 class Times(NamedTuple):
@@ -43,43 +41,82 @@ def parse_times(text: Any, clock: TimeColumn, is_iso: bool, allows_dates: bool) 
     meaning midnight. The rules read on after the column's name: "is not an ISO 8601 time".
     """
     encoded = pc.dictionary_encode(text)
-    places = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
     stamps = pd.Series(encoded.dictionary.to_pandas(), dtype="str")
-    unique, faults = _parse(stamps, clock, is_iso, allows_dates)
-    none = pd.Series([pd.NaT], dtype=DTYPE)
-    values = pd.concat([unique, none], ignore_index=True).take(places).reset_index(drop=True)
+    # One place behind the last stamp stands for all that are missing
+    places = encoded.indices.fill_null(len(stamps)).to_numpy(zero_copy_only=False)
+    unique = _parse(stamps, clock, is_iso, allows_dates)
     return Times(
-        values,
-        {rule: np.append(mask, False)[places] for rule, mask in faults.items() if mask.any()},
+        unique.values.reindex(range(len(stamps) + 1)).take(places).reset_index(drop=True),
+        {
+            rule: np.append(broken, False)[places]
+            for rule, broken in unique.faults.items()
+            if broken.any()
+        },
     )
 
 
-def _parse(
-    stamps: pd.Series, clock: TimeColumn, is_iso: bool, allows_dates: bool
-) -> tuple[pd.Series, dict[str, Mask]]:
-    is_plain = clock.format is None or is_iso
-    if is_plain:
-        has_form, has_offset = _iso_forms(stamps, allows_dates)
-        form, rule = "ISO8601", "is not an ISO 8601 time"
+def _parse(stamps: pd.Series, clock: TimeColumn, is_iso: bool, allows_dates: bool) -> Times:
+    if clock.format is None or is_iso:
+        aware, local = _read_iso(stamps, allows_dates)
+        rule = "is not an ISO 8601 time"
     else:
-        form = str(clock.format)
-        # pandas reads the words 'now' and 'today' in any format
-        has_form = stamps.str.contains("[0-9]").to_numpy(dtype=bool)
-        has_offset = np.full(len(stamps), "%z" in form)
-        rule = f"is not a time of the form {form}"
-    values = pd.Series(pd.NaT, index=stamps.index, dtype=DTYPE)
-    aware, naive = has_form & has_offset, has_form & ~has_offset
-    values[aware] = _read(stamps[aware], form, utc=True)
-    local = _read(stamps[naive], form, utc=False)
-    if not is_plain and _ADJACENT_PARTS.search(form):
-        local = local.where(local.dt.strftime(form) == stamps[naive])
-    values[naive], skipped, repeated = _to_utc(local, clock)
-    faults = {
-        f"does not exist in {clock.timezone}, where the clock went forward": skipped,
-        f"happens twice in {clock.timezone}, where the clock went back": repeated,
-    }
-    unread = values.isna().to_numpy() & ~np.isin(stamps.index, [*skipped, *repeated])
-    faults = {name: np.isin(stamps.index, list(which)) for name, which in faults.items()}
-    is_absurd = ((values < EARLIEST) | (values >= LATEST)).to_numpy()
-    faults = {rule: unread, **faults, "lies outside of the years 1900 to 2199": is_absurd}
-    return values.mask(is_absurd), faults
+        aware, local = _read_format(stamps, clock.format)
+        rule = f"is not a time of the form {clock.format}"
+    zoned, is_skipped, is_repeated = _to_utc(local, clock)
+    values = aware.fillna(zoned)
+    is_absurd = (values < EARLIEST) | (values >= LATEST)
+    return Times(
+        values.mask(is_absurd),
+        {
+            rule: (aware.isna() & local.isna()).to_numpy(),
+            f"does not exist in {clock.timezone}, where the clock went forward": is_skipped,
+            f"happens twice in {clock.timezone}, where the clock went back": is_repeated,
+            "lies outside of the years 1900 to 2199": is_absurd.to_numpy(),
+        },
+    )
+
+
+def _read_iso(stamps: pd.Series, allows_dates: bool) -> tuple[pd.Series, pd.Series]:
+    """Return the stamps with an offset as UTC and those without as they are; NaT elsewhere."""
+    has_offset = stamps.str.fullmatch(f"{_DATE}{_CLOCK}{_OFFSET}")
+    is_local = stamps.str.fullmatch(f"{_DATE}{_CLOCK}")
+    if allows_dates:
+        is_local |= stamps.str.fullmatch(_DATE)
+    return (
+        _read(stamps.where(has_offset), "ISO8601", is_utc=True),
+        _read(stamps.where(is_local), "ISO8601", is_utc=False),
+    )
+
+
+def _read_format(stamps: pd.Series, form: str) -> tuple[pd.Series, pd.Series]:
+    """Return what `_read_iso` does for stamps of a strptime format."""
+    # pandas reads the words 'now' and 'today' as the time of reading, in any format
+    stamps = stamps.where(stamps.str.contains("[0-9]"))
+    none = pd.Series(pd.NaT, index=stamps.index, dtype="datetime64[us]")
+    if "%z" in form:
+        return _read(stamps, form, is_utc=True), none
+    local = _read(stamps, form, is_utc=False)
+    if _ADJACENT_PARTS.search(form):
+        local = local.where(local.dt.strftime(form) == stamps)
+    return none.dt.tz_localize("UTC"), local
+
+
+def _read(stamps: pd.Series, form: str, is_utc: bool) -> pd.Series:
+    values = pd.to_datetime(stamps, format=form, utc=is_utc, errors="coerce")
+    return values.astype("datetime64[us, UTC]") if is_utc else values.astype("datetime64[us]")
+
+
+def _to_utc(local: pd.Series, clock: TimeColumn) -> tuple[pd.Series, Mask, Mask]:
+    """Return local times in UTC, which the clock skipped, and which it repeats, unresolved."""
+    zone = ZoneInfo(clock.timezone)
+    first, second = (
+        local.dt.tz_localize(
+            zone, ambiguous=np.full(len(local), is_first), nonexistent="NaT"
+        ).dt.tz_convert("UTC")
+        for is_first in (True, False)
+    )
+    is_skipped = (local.notna() & first.isna()).to_numpy()
+    is_repeated = (first.notna() & (first != second)).to_numpy()
+    if clock.ambiguous != "reject":
+        return first if clock.ambiguous == "first" else second, is_skipped, is_repeated & False
+    return first.mask(is_repeated), is_skipped, is_repeated

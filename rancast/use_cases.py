@@ -102,6 +102,10 @@ class Target(Document):
     observed: float = Field(
         default=0.8, gt=0, le=1, description="share of the horizon that must have been seen"
     )
+    carry: bool = Field(
+        default=False,
+        description="whether the value at t also stands for missing periods after it (grid.fill)",
+    )
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "Target":
@@ -280,7 +284,7 @@ class Search(Document):
 
 
 class Candidate(Document):
-    """One estimator to try: any scikit-learn estimator by class name, with params and a search space."""
+    """One estimator to try: any of scikit-learn by class name, with params and a search space."""
 
     name: Name
     estimator: str
@@ -358,6 +362,12 @@ class UseCase(Document):
             raise ValueError(
                 "split.holdout must be shorter than history, or nothing is left to train on"
             )
+        if self.target.carry and self.grid.fill >= self.target.within:
+            raise ValueError(
+                f"with target.carry, grid.fill ({self.grid.fill}) must be shorter than "
+                f"target.within ({self.target.within}), or a target could be computed from its "
+                "own row"
+            )
         if (self.problem == "classification") != (self.target.any is not None):
             raise ValueError("classification goes with target.any, regression with mean or sum")
         if self.alerts is not None and self.problem != "classification":
@@ -383,10 +393,10 @@ class UseCase(Document):
                     f"known: {', '.join(known)}"
                 )
         for item in self.gates.slices:
-            if item.column not in self.features.names():
+            if item.column not in (*self.features.names(), self.entity):
                 raise ValueError(
-                    f"gates.slices names {item.column!r}, which is not a feature; "
-                    "add it to features.categories"
+                    f"gates.slices names {item.column!r}, which is neither a feature nor the "
+                    "entity; add it to features.categories"
                 )
         return self
 

@@ -22,6 +22,7 @@ DEFAULTS = {
     # a stalled MLflow server would hold a run for 20 minutes by default, a dead one for four
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     # the default of 62 s is shorter than a restart of the Prefect server
     "PREFECT_CLIENT_MAX_RETRIES": "8",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

@@ -378,7 +378,7 @@ class Registry:
     @contextmanager
     def _asking(self, action: str) -> Iterator[None]:
         """Turn what MLflow raises into one sentence without credentials."""
-        # sqlalchemy and requests raise their own before MLflow wraps them
+        # requests and sqlalchemy raise their own in places, ImportError is a missing driver
         from requests import RequestException
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -386,14 +386,16 @@ class Registry:
 
         try:
             yield
-        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, RequestException, SQLAlchemyError, OSError, ImportError) as error:
             # the chained traceback would show what was taken out of the sentence
             raise RegistryError(self._explain(error, action)) from None
 
     def _explain(self, error: Exception, action: str) -> str:
         text = _scrubbed(" ".join(str(error).split()), self.tracking_uri)
+        # of a request's many wrappings, the innermost says what happened
+        text = text.rpartition("Caused by ")[2] if "API request to" in text else text
         code = getattr(error, "error_code", None)
-        if "API request to" in text or code is None:
+        if "API request to" in str(error) or code is None:
             return (
                 f"MLflow at {self.place} did not {action}: no usable answer ({text[:300]}); see "
                 f"that it runs, or correct {SETTING}."

@@ -1,13 +1,14 @@
 """The task runner that the settings name, chosen when a flow starts and not when it is imported."""
 
-from typing import Any
+from typing import Any, cast
 
+from prefect.futures import PrefectFuture
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from rancast.settings import load_settings
 
 
-class ConfiguredTaskRunner(ThreadPoolTaskRunner[Any]):
+class _ConfiguredTaskRunner(ThreadPoolTaskRunner[Any]):
     """Becomes the runner of RANCAST_TASK_RUNNER with RANCAST_WORKERS workers as a flow enters it.
 
     Prefect duplicates a flow's task runner at the start of each run, which is the moment at which
@@ -20,3 +21,8 @@ class ConfiguredTaskRunner(ThreadPoolTaskRunner[Any]):
         if settings.task_runner == "process":
             return ProcessPoolTaskRunner(max_workers=settings.workers)
         return ThreadPoolTaskRunner(max_workers=settings.workers)
+
+
+def configured_task_runner() -> TaskRunner[PrefectFuture[Any]]:
+    """Return what `@flow(task_runner=...)` takes, without reading the settings yet."""
+    return cast(TaskRunner[PrefectFuture[Any]], _ConfiguredTaskRunner())

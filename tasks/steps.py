@@ -73,11 +73,11 @@ class Step:
         known = ledger.step(key)
         if known is not None and not is_forced and _exist(ledger, known):
             self._show(ledger, known, arguments, place)
-            return Made(key=key, step=self.name, outputs=known.outputs, is_reused=True)
+            return _made(known, is_reused=True)
         entry = self._compute(ledger, key, arguments, place)
         recorded = self._record(ledger, entry)
         self._show(ledger, recorded, arguments, place)
-        return Made(key=key, step=self.name, outputs=recorded.outputs, is_reused=False)
+        return _made(recorded, is_reused=False)
 
     def remake(self, entry: StepEntry) -> None:
         """Compute a recorded step once more since its outputs are lost."""
@@ -191,6 +191,16 @@ def load_frame(reference: Reference, columns: list[str] | None = None) -> pd.Dat
     """Load a referenced frame, optionally only some of its columns, for a look or a plot."""
     data = open_ledger().lake.read(reference.uri)
     return frames.from_parquet(_verified(reference, data), reference.uri, columns)
+
+
+def _made(entry: StepEntry, is_reused: bool) -> Made:
+    return Made(
+        key=entry.key,
+        step=entry.step,
+        outputs=entry.outputs,
+        facts=entry.facts,
+        is_reused=is_reused,
+    )
 
 
 def _publish(ledger: Ledger, key: str, uri: str, value: Any) -> Reference:

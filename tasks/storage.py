@@ -9,11 +9,12 @@ import os
 import re
 import secrets
 import stat
+import threading
 import unicodedata
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,7 +92,8 @@ class Store(Protocol):
         """Replace the content that `etag` stands for, and return the new ETag.
 
         `etag` None means that there must be no object yet. Content equal to `data` that is there
-        already counts as written: it is how a write whose reply was lost looks when repeated.
+        already counts as written: it is how a write whose reply was lost looks when repeated. So
+        two writers of the same bytes both succeed; content that must have one writer names it.
         Raises WriteConflict where there is any other content, or none where some was expected.
         """
 
@@ -123,9 +125,8 @@ def check_name(name: str) -> str:
 
 
 def _check_prefix(prefix: str) -> str:
-    """Return a prefix of names, which may be empty or end within a part or with a slash."""
-    if prefix:
-        check_name(prefix[:-1] if prefix.endswith("/") else prefix)
+    """Return `prefix` if a name can start with it: it may be empty, or end anywhere in a part."""
+    check_name(f"{prefix}x")
     return prefix
 
 
@@ -337,10 +338,10 @@ class Patience:
 
     `timeout_s` bounds connecting, and each wait for the next bytes, but not a whole transfer.
     A request has failed after `retries` more tries, with pauses of 2, 4, ... s (1 s more or less)
-    before them: by default after 8 s at most at a closed port, after 26 s at one that is silent.
+    before them: by default after 8 s at most at a closed port, after 23 s at one that is silent.
     """
 
-    timeout_s: float = 6.0
+    timeout_s: float = 5.0
     retries: int = 2
     pause_base_s: int = 2
 
@@ -378,14 +379,19 @@ class AzureStore:
 
     def read_many(self, names: Sequence[str]) -> Contents:
         connections = max(1, WORKERS // max(1, len(names)))
-        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="storage")
-        try:
-            transfers = [pool.submit(self._download, name, connections) for name in names]
-            wait(transfers, return_when=FIRST_EXCEPTION)
-        finally:
-            pool.shutdown(cancel_futures=True)
-        # those that were cancelled started after the one that failed, whose error comes first
-        return [transfer.result()[0] for transfer in transfers]
+        has_failed = threading.Event()
+
+        def transfer(name: str) -> bytes:
+            if has_failed.is_set():
+                return b""  # never seen: the failure comes first in the order of names
+            try:
+                return self._download(name, connections)[0]
+            except BaseException:
+                has_failed.set()
+                raise
+
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="storage") as pool:
+            return list(pool.map(transfer, names))
 
     def read_tagged(self, name: str) -> tuple[bytes, str]:
         return self._download(name, WORKERS)
@@ -573,10 +579,17 @@ class _Place(NamedTuple):
         )
 
     def refused(self, reason: str) -> StorageUnreachable:
-        """Say that the credential was refused, or that there is none."""
+        """Say that the credential was refused."""
         return StorageUnreachable(
             f"the credential for {self.url} was refused ({reason}); check "
             f"{self.credential_setting}, or the identity and its role on the container."
+        )
+
+    def no_credential(self, error: Exception) -> StorageUnreachable:
+        """Say that no credential was found."""
+        return StorageUnreachable(
+            f"there is no credential for {self.url} ({type(error).__name__}); set "
+            f"{self.credential_setting}, or sign in to an identity that azure-identity finds."
         )
 
 
@@ -601,8 +614,8 @@ class _Credential:
             return self._source.get_token(*scopes, **options)
         except (AzureError, ValueError) as error:
             code = re.search(r"AADSTS\d+", str(error))
-            reason = code[0] if code else f"no token: {type(error).__name__}"
-        raise self._place.refused(reason)
+            failure = self._place.refused(code[0]) if code else self._place.no_credential(error)
+        raise failure from None
 
 
 def _transport(place: _Place, patience: Patience) -> "RequestsTransport":

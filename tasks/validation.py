@@ -6,14 +6,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from rancast.datasets import Dataset
+from rancast.errors import ConfigurationError
 from rancast.expectations import Expectation, Suite, Verdict
+from rancast.manifests import PartitionFacts, count_by_rule
 from rancast.partitions import Partition, curate
 from rancast.reading import Inventory, Pulled
+from rancast.reports import validation_page
 from rancast.row_rules import as_judged
 
 # GX keeps its current project in one variable of the process and caches frames by batch id: shared
@@ -50,12 +53,47 @@ def validate(
     return curate(pulled, suite, verdicts, dataset, day, register)
 
 
+class Validated(NamedTuple):
+    """One validated partition as the lake keeps it: rows, a page for people, and its manifest."""
+
+    curated: pd.DataFrame
+    quarantined: pd.DataFrame
+    page: str
+    manifest: PartitionFacts
+
+
+def validate_partition(
+    typed: pd.DataFrame,
+    rejected: pd.DataFrame,
+    inventory: Inventory,
+    dataset: Dataset,
+    suite: Suite,
+    day: date,
+    register: tuple[str, ...],
+) -> Validated:
+    """Validate one partition, and describe it for its manifest and its page; see `validate`."""
+    partition = validate(typed, rejected, inventory, dataset, suite, day, register)
+    report = partition.report
+    manifest = PartitionFacts(
+        dataset=dataset.name,
+        date=day,
+        rows=report.rows,
+        sources=inventory.sources,
+        coverage=report.coverage,
+        is_refused=report.is_refused,
+        reasons=(report.refusal,) if report.is_refused else (),
+        results=report.results,
+        quarantined_by_rule=count_by_rule(partition.quarantined),
+    )
+    return Validated(partition.curated, partition.quarantined, validation_page(report), manifest)
+
+
 def judge(frame: pd.DataFrame, suite: Suite, is_private: bool) -> dict[str, Verdict]:
     """Return Great Expectations' verdict on each expectation of the suite, by expectation id.
 
     One run in a fresh ephemeral context, one at a time in this process. Where `is_private`, what
     was observed is left out unless it is a count, and an exception is told by its type alone.
-    An expectation that GX lost on the way could not be evaluated.
+    Raises ConfigurationError for an expectation that GX cannot construct from its arguments.
     """
     found = {result["expectation_config"]["id"]: result for result in _run(as_judged(frame), suite)}
     return {item.id: _verdict(item, found.get(item.id), is_private) for item in suite.expectations}
@@ -63,29 +101,60 @@ def judge(frame: pd.DataFrame, suite: Suite, is_private: bool) -> dict[str, Verd
 
 def _run(frame: pd.DataFrame, suite: Suite) -> list[dict[str, Any]]:
     """Return GX's results as plain JSON values, in GX's own order."""
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, _quiet():
         import great_expectations as gx  # 2 to 11 s, so only where it is used
 
-        with _quiet():
-            context = gx.get_context(mode="ephemeral")
-            context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-            try:
-                asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("partition")
-                whole = asset.add_batch_definition_whole_dataframe("whole")
-                batch = whole.get_batch({"dataframe": frame})
-                expectations = [_configuration(item) for item in suite.expectations]
-                # GX leaves out, with a log line, an expectation that it cannot construct
-                gx_suite = gx.ExpectationSuite(name=suite.name, expectations=expectations)
-                found = batch.validate(gx_suite, result_format=_COUNTS_ONLY)
-                return [result.to_json_dict() for result in found.results]
-            finally:
-                # the process-wide project would keep the frame in memory until the next one
-                gx.get_context(mode="ephemeral")
+        try:
+            context = _context()
+            asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("partition")
+            whole = asset.add_batch_definition_whole_dataframe("whole")
+            batch = whole.get_batch({"dataframe": frame})
+            expectations = [_constructed(item, suite.name) for item in suite.expectations]
+            gx_suite = gx.ExpectationSuite(name=suite.name, expectations=expectations)
+            found = batch.validate(gx_suite, result_format=_COUNTS_ONLY)
+            return [result.to_json_dict() for result in found.results]
+        finally:
+            # the process-wide project would keep the frame in memory until the next validation
+            _context()
 
 
-def _configuration(expectation: Expectation) -> dict[str, Any]:
-    keys = {"type", "kwargs", "severity", "id"}
-    return expectation.model_dump(mode="json", include=keys) | {"meta": {}}
+def _context() -> Any:
+    """Return a fresh context without progress bars; GX's own defaults make a temporary folder."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+    )
+
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        progress_bars={"globally": False, "metric_calculations": False},
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
+
+
+def _constructed(expectation: Expectation, suite: str) -> dict[str, Any]:
+    """Return GX's configuration of an expectation once GX has constructed it alone.
+
+    In a suite, GX leaves out one sort of expectation that it cannot construct and raises another
+    without saying which it was.
+    """
+    import great_expectations as gx
+
+    wanted = expectation.model_dump(mode="json", include={"type", "kwargs", "severity", "id"})
+    try:
+        is_made = bool(gx.ExpectationSuite(name=suite, expectations=[wanted]).expectations)
+    except (ValueError, TypeError, gx.exceptions.GreatExpectationsError) as error:
+        raise ConfigurationError(
+            f"expectations/{suite}.json: Great Expectations cannot construct "
+            f"'{expectation.sentence}' ({expectation.type}): {' '.join(str(error).split())}."
+        ) from error
+    if not is_made:
+        raise ConfigurationError(
+            f"expectations/{suite}.json: Great Expectations cannot construct "
+            f"'{expectation.sentence}' ({expectation.type}) from {expectation.kwargs}."
+        )
+    return wanted
 
 
 @contextmanager
@@ -102,8 +171,7 @@ def _quiet() -> Iterator[None]:
 
 def _verdict(expectation: Expectation, result: dict[str, Any] | None, is_private: bool) -> Verdict:
     if result is None:
-        reason = "Great Expectations cannot construct it from these arguments"
-        return Verdict(outcome="could_not_evaluate", reason=reason)
+        return Verdict(outcome="could_not_evaluate", reason="Great Expectations gave no result")
     raised = _raised(result.get("exception_info"))
     if raised is not None:
         return Verdict(outcome="could_not_evaluate", reason=_told(raised, is_private))
@@ -129,14 +197,14 @@ def _raised(info: Any) -> dict[str, Any] | None:
 
 
 def _told(raised: dict[str, Any], is_private: bool) -> str:
-    lines = str(raised.get("exception_traceback") or "").strip().splitlines()
-    kind = re.match(r"[\w.]+", lines[-1]) if lines else None
-    name = kind[0].rsplit(".", 1)[-1] if kind else "an exception"
+    # the first exception of the traceback is the cause, the others are what GX made of it
+    kinds = re.findall(r"^(?:\w+\.)*(\w+)(?=:|$)", str(raised.get("exception_traceback")), re.M)
+    kind = next((name for name in kinds if name != "Traceback"), "an exception")
     if is_private:
         # a message such as "could not convert string to float: ..." quotes the cell
-        return f"{name} in Great Expectations"
+        return f"{kind} in Great Expectations"
     message = " ".join(str(raised.get("exception_message") or "").split())
-    return f"{name}: {message}"[:_OBSERVED_LIMIT]
+    return f"{kind}: {message}"[:_OBSERVED_LIMIT]
 
 
 def _observed(expectation: Expectation, value: Any, is_private: bool) -> str:

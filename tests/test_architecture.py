@@ -33,9 +33,13 @@ def complaint(place: str, module: str) -> str | None:
     if system == "":
         return f"{place} imports relatively; write the full name, so that its layer can be seen."
     if system in OUTSIDE and place != OUTSIDE[system]:
-        return f"{place} imports {module}; whatever talks to {system} belongs into {OUTSIDE[system]}."
+        return (
+            f"{place} imports {module}; whatever talks to {system} belongs into {OUTSIDE[system]}."
+        )
     if layer == "rancast" and system == "prefect":
-        return f"{place} imports {module}; rancast decides, what runs it belongs into tasks or flows."
+        return (
+            f"{place} imports {module}; rancast decides, what runs it belongs into tasks or flows."
+        )
     if layer == "rancast" and system in ("tasks", "flows"):
         return f"{place} imports {module}; the direction is flows -> tasks -> rancast."
     if layer == "tasks" and system == "flows":

@@ -5,6 +5,9 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -23,6 +26,7 @@ from rancast import models
 from rancast.documents import canonical_json, sha256
 from rancast.errors import ModelRefused, RegistryError
 from rancast.models import ModelCard
+from tasks.environment import DEFAULTS
 from tasks.registry import Lineage, Registry, verify_in_clean_process
 
 SECRET = "canary-hunter2-canary"
@@ -144,14 +148,15 @@ def versions(registry: Registry, use_case: str) -> list[int]:
     return sorted(int(item.version) for item in found)
 
 
-def artifacts(registry: Registry, run_id: str, folder: Path) -> dict[str, str]:
+def artifacts(registry: Registry, run_id: str) -> dict[str, str]:
     """Return the SHA-256 of every artifact of a run by its path."""
-    root = Path(registry._client.download_artifacts(run_id, "", str(folder)))
-    return {
-        path.relative_to(root).as_posix(): sha256(path.read_bytes())
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(registry._client.download_artifacts(run_id, "", folder))
+        return {
+            path.relative_to(root).as_posix(): sha256(path.read_bytes())
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
 
 
 # --- a server that loses replies ----------------------------------------------------------------
@@ -321,9 +326,6 @@ def test_eight_fingerprints_at_once_are_eight_versions(
 
 def test_first_use_of_a_database_survives_company(tmp_path: Path, pins: FilePins) -> None:
     """Two processes that meet on a new database migrate it once, one after the other."""
-    import subprocess
-    import sys
-
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     code = f"from tasks.registry import Registry; print(Registry({uri!r}).aliases('none'))"
     started = [
@@ -342,21 +344,22 @@ class Killed(BaseException):
 
 
 class Mortal:
-    """An MLflow client that dies before, or after, its n-th call."""
+    """A client, or pins, that dies right after the n-th effect on the world, counted in `seen`."""
 
-    def __init__(self, client: Any, n: int, is_after: bool) -> None:
-        self.client, self.n, self.is_after, self.calls = client, n, is_after, 0
+    EFFECT = re.compile(r"(create|log|set|delete|restore)_|pin$")
+
+    def __init__(self, mortal: Any, seen: list[str], n: int) -> None:
+        self.mortal, self.seen, self.n = mortal, seen, n
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self.client, name)
+        method = getattr(self.mortal, name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.calls += 1
-            if self.calls == self.n and not self.is_after:
-                raise Killed(name)
             result = method(*args, **kwargs)
-            if self.calls == self.n:
-                raise Killed(name)
+            if self.EFFECT.match(name):
+                self.seen.append(name)
+                if len(self.seen) == self.n:
+                    raise Killed(name)
             return result
 
         return call
@@ -375,73 +378,59 @@ def whole_road(registry: Registry, pins: FilePins, use_case: str, fitted: Fitted
     return version
 
 
-def state(registry: Registry, use_case: str, folder: Path) -> dict[str, Any]:
+def state(registry: Registry, use_case: str) -> bytes:
     """Return what MLflow holds for a use case, apart from ids and wall-clock times."""
     runs = {}
     for run in active_runs(registry, use_case):
-        ids = ("mlflow.parentRunId", "rancast.digest")
+        files = artifacts(registry, run.info.run_id)
+        files.pop("model/MLmodel", None)  # names its run
         runs[run.data.tags["rancast.key"]] = {
             "status": run.info.status,
             "params": run.data.params,
-            "tags": {name: v for name, v in run.data.tags.items() if name not in ids},
+            "tags": {name: v for name, v in run.data.tags.items() if "parentRunId" not in name},
             "metrics": [
                 (row.key, row.value, row.timestamp, row.step)
                 for name in run.data.metrics
                 for row in registry._client.get_metric_history(run.info.run_id, name)
             ],
-            "artifacts": {
-                path: digest
-                for path, digest in artifacts(
-                    registry, run.info.run_id, folder / run.info.run_id
-                ).items()
-                if path != "model/MLmodel"  # names its run
-            },
+            "artifacts": files,
         }
     found = registry._client.search_model_versions(f"name = '{use_case}'")
-    return {
-        "runs": runs,
-        "versions": [(int(item.version), item.tags) for item in found],
-        "aliases": registry.aliases(use_case),
-    }
+    tagged = [(int(item.version), item.tags) for item in found]
+    return canonical_json([runs, tagged, registry.aliases(use_case)])
 
 
-def test_killed_between_any_two_calls_ends_the_same(
+def test_killed_after_any_effect_ends_the_same(
     mlflow_template: Path, tmp_path: Path, fitted: Fitted
 ) -> None:
-    """Kill before and after the n-th call for each n, run again: one run a key, one version."""
-    ended: dict[str, int] = {}
-    n, tried = 0, 0
-    while "whole" not in ended:
+    """Kill after the n-th effect for each n, run again: the same end, one run a key, version 1."""
+    ended: set[bytes] = set()
+    seen: list[str] = []
+    n = 0
+    while len(seen) == n:
         n += 1
-        for is_after in (False, True):
-            folder = tmp_path / f"{n}-{is_after}"
-            (folder / "pins").mkdir(parents=True)
-            (folder / "mlflow.db").write_bytes(mlflow_template.read_bytes())
-            pins, uri = FilePins(folder / "pins"), f"sqlite:///{folder}/mlflow.db"
-            doomed = Registry(uri)
-            doomed.__dict__["_client"] = Mortal(doomed._client, n, is_after)
-            try:
-                whole_road(doomed, pins, "use_case", fitted)
-                ended["whole"] = n
-            except Killed:
-                tried += 1
-            again = Registry(uri)
-            assert whole_road(again, pins, "use_case", fitted) == 1
-            downloads = folder / "downloads"
-            downloads.mkdir()
-            found = canonical_json(state(again, "use_case", downloads)).decode()
-            ended.setdefault(found, n)
-    states = [found for found in ended if found != "whole"]
-    assert len(states) == 1, [json.loads(found) for found in states]
-    print(f"{tried} points tried")
-    assert tried > 40
+        folder = tmp_path / str(n)
+        (folder / "pins").mkdir(parents=True)
+        (folder / "mlflow.db").write_bytes(mlflow_template.read_bytes())
+        pins, uri = FilePins(folder / "pins"), f"sqlite:///{folder}/mlflow.db"
+        doomed, seen = Registry(uri), []
+        doomed.__dict__["_client"] = Mortal(doomed._client, seen, n)
+        try:
+            whole_road(doomed, Mortal(pins, seen, n), "use_case", fitted)
+        except Killed:
+            pass
+        assert whole_road(Registry(uri), pins, "use_case", fitted) == 1
+        ended.add(state(Registry(uri), "use_case"))
+    print(f"{n - 1} points tried: {', '.join(seen)}")
+    assert len(ended) == 1
+    assert seen.count("create_run") == 2 and seen.count("create_model_version") == 1
 
 
 # --- what is logged -----------------------------------------------------------------------------
 
 
 def test_candidate_is_logged_once_and_nested(
-    any_registry: Registry, pins: FilePins, use_case: str, tmp_path: Path
+    any_registry: Registry, pins: FilePins, use_case: str
 ) -> None:
     """Params, metrics, tags and artifacts are there, below the parent; a rerun adds nothing."""
     parent = any_registry.ensure_run(pins, "training", use_case, "training", {})
@@ -469,7 +458,7 @@ def test_candidate_is_logged_once_and_nested(
     assert run.data.tags["rancast.table"] == "features/x"
     history = any_registry._client.get_metric_history(run_id, "mae")
     assert [row.timestamp for row in history] == [AT_MS]
-    assert artifacts(any_registry, run_id, tmp_path) == {
+    assert artifacts(any_registry, run_id) == {
         "plots/calibration.png": sha256(b"png"),
         "report.html": sha256(b"<p>"),
     }
@@ -551,7 +540,7 @@ def test_secrets_and_unknown_names_are_never_logged(
 def test_plotly_page_is_not_mistaken_for_a_secret(
     registry: Registry, pins: FilePins, use_case: str
 ) -> None:
-    """Megabytes of foreign JavaScript hold nothing that the search for credentials takes for one."""
+    """Megabytes of foreign JavaScript are no credential to the search for credentials."""
     from plotly.offline import get_plotlyjs
 
     run_id = registry.ensure_run(pins, "key", use_case, "boosting", {})
@@ -606,16 +595,14 @@ def test_downloaded_model_is_the_one_that_was_logged(
 
 
 def test_model_files_are_the_same_each_time(
-    any_registry: Registry, registered: str, fitted: Fitted, tmp_path: Path
+    any_registry: Registry, registered: str, fitted: Fitted
 ) -> None:
     """A model logged again, after a kill before it was recorded, replaces files by equal ones."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    first = artifacts(any_registry, registered, tmp_path / "a")
+    first = artifacts(any_registry, registered)
     assert first["model/model.skops"] == fitted.card.model_sha256
     any_registry._client.delete_tag(registered, "rancast.model_files")
     any_registry.log_model(registered, fitted.model, fitted.card, fitted.golden)
-    assert artifacts(any_registry, registered, tmp_path / "b") == first
+    assert artifacts(any_registry, registered) == first
 
 
 def test_logged_model_is_not_uploaded_again(
@@ -636,8 +623,6 @@ def test_changed_file_is_refused_with_both_digests(
     name: str, any_registry: Registry, registered: str, use_case: str, fitted: Fitted
 ) -> None:
     """Whoever replaces an artifact, the model is not loaded."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / name).write_bytes(b"{}")
         any_registry._client.log_artifacts(registered, folder, "model")
@@ -705,8 +690,6 @@ def test_clean_process_sees_no_credentials(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
     seen: dict[str, Any] = {}
-    import subprocess
-
     real = subprocess.run
 
     def spy(*args: Any, **kwargs: Any) -> Any:
@@ -847,12 +830,17 @@ def test_dead_server_is_an_error_within_seconds(use_case: str) -> None:
     assert error.value.__cause__ is None and error.value.__suppress_context__
 
 
-def test_stalled_server_is_an_error_within_thirty_seconds(stalled: int, use_case: str) -> None:
-    """A server that accepts and says nothing is given up on."""
+def test_stalled_server_is_given_up_on(
+    stalled: int, use_case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that accepts and says nothing is an error after all tries and the waits between."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     started = time.monotonic()
     with pytest.raises(RegistryError, match="MLFLOW_TRACKING_URI"):
         Registry(f"http://127.0.0.1:{stalled}").ensure_experiment(use_case)
-    assert time.monotonic() - started < 30
+    waits = time.monotonic() - started - 3 * 1
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
+    assert 3 * int(DEFAULTS["MLFLOW_HTTP_REQUEST_TIMEOUT"]) + waits < 30
 
 
 @pytest.mark.parametrize("uri", ["postgresql://operator:{0}@127.0.0.1:1/db", "nonsense://x"])

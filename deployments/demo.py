@@ -1,0 +1,168 @@
+"""make demo: simulate an operator's raw files, run the main job on them, say what came out."""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from deployments.local import deploy, prefect_server
+from rancast.errors import RancastError
+from rancast.settings import Settings, load_settings
+from rancast.simulation import Scale, raw_files
+from rancast.summaries import decision_word, interval_text, leaderboard_rows, quarantine_reasons
+from rancast.trainings import TrainingOutcome
+from rancast.windows import Ingested
+
+USE_CASE = "network_degradation"
+DATASETS = ("network_performance",)
+
+
+def main() -> int:
+    """Run the demo; the exit code tells whether it went through."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--cells", type=int, default=20)
+    parser.add_argument("--days", type=int, default=30, help="31 adds a day to a demo of 30")
+    options = parser.parse_args()
+    started = time.monotonic()
+    try:
+        settings = load_settings()
+        scale = Scale(cells=options.cells, days=options.days)
+        as_of = scale.start + timedelta(days=scale.days)
+        written, total = write_raw(settings, scale)
+        say(f"1. Raw files: {total} simulated, {written} of them new, below {settings.raw}")
+        say("2. Starting an embedded Prefect server (up to half a minute on a first start) ...")
+        with prefect_server(settings) as api_url:
+            night = run_daily(settings, api_url, as_of, started)
+    except RancastError as error:
+        print(f"\nThe demo stopped: {error}", file=sys.stderr)
+        return 1
+    for ingested in night.ingested:
+        tell_ingest(ingested, settings)
+    for outcome in night.trained:
+        tell_training(outcome, settings)
+    say(f"\nDone in {time.monotonic() - started:.0f} s. Look at all of it: make ui")
+    return 0
+
+
+def say(text: str) -> None:
+    """Print a line now, also into a pipe."""
+    print(text, flush=True)
+
+
+def write_raw(settings: Settings, scale: Scale) -> tuple[int, int]:
+    """Write the simulated files that are not there yet; return how many, and of how many."""
+    root = Path(url2pathname(urlsplit(settings.raw).path))
+    written = total = 0
+    for name, data in raw_files(scale, DATASETS):
+        path = root / name
+        total += 1
+        if path.exists() and path.read_bytes() == data:
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        written += 1
+    return written, total
+
+
+def run_daily(settings: Settings, api_url: str, as_of: date, started: float) -> Any:
+    """Run the main job as a run of its deployment, which the UI can retry; return its result."""
+    os.environ["PREFECT_API_URL"] = api_url
+    from prefect.client.orchestration import get_client
+    from prefect.flow_engine import run_flow
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.daily import daily
+
+    with temporary_settings({PREFECT_API_URL: api_url}):
+        say(f"3. Running daily for {USE_CASE}, as of {as_of}:")
+        ids = deploy()
+        with get_client(sync_client=True) as client:
+            run = client.create_flow_run_from_deployment(
+                ids["daily"], parameters={"use_cases": [USE_CASE], "as_of": as_of.isoformat()}
+            )
+        with Progress(started):
+            return run_flow(daily, flow_run=run)
+
+
+class Progress(logging.Handler):
+    """Counts finished tasks by name in Prefect's log, and prints a line now and then."""
+
+    def __init__(self, started: float) -> None:
+        super().__init__(logging.INFO)
+        self.started, self.counts = started, Counter[str]()
+        self.logger = logging.getLogger("prefect.task_runs")
+
+    def __enter__(self) -> "Progress":
+        self.level_before = self.logger.level
+        self.quiet = [(handler, handler.level) for handler in logging.getLogger("prefect").handlers]
+        for handler, _ in self.quiet:
+            handler.setLevel(logging.WARNING)
+        self.logger.addHandler(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.logger.removeHandler(self)
+        for handler, level in self.quiet:
+            handler.setLevel(level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the first, and then every tenth, finished task of a kind."""
+        if "Finished in state" not in record.getMessage():
+            return
+        name = str(getattr(record, "task_name", "task"))
+        self.counts[name] += 1
+        if self.counts[name] == 1 or self.counts[name] % 10 == 0:
+            elapsed = time.monotonic() - self.started
+            say(f"   {elapsed:4.0f} s  {name:<22}{self.counts[name]:>4} done")
+
+
+def tell_ingest(ingested: Ingested, settings: Settings) -> None:
+    """Print rows in, curated, quarantined and why."""
+    rows = [partition.rows for partition in ingested.partitions]
+    raw, curated = sum(row.raw for row in rows), sum(row.curated for row in rows)
+    quarantined = sum(row.quarantined for row in rows)
+    duplicates = sum(row.duplicates for row in rows)
+    refused = sum(partition.is_refused for partition in ingested.partitions)
+    say(
+        f"\n{ingested.dataset}: {len(rows)} days ({ingested.computed} computed now, "
+        f"{len(ingested.missing)} without a file, {refused} refused)"
+    )
+    say(
+        f"  {raw:,} rows in = {curated:,} curated + {quarantined:,} quarantined + "
+        f"{duplicates:,} duplicates"
+    )
+    for rule, count in quarantine_reasons(ingested)[:6]:
+        say(f"    {count:>6,}  {rule}")
+    say(f"  files: {settings.lake}/curated/{ingested.dataset}/ and .../quarantine/, each day with")
+    say("  its manifest.json; reports/validation/ holds a page for each day")
+
+
+def tell_training(outcome: TrainingOutcome, settings: Settings) -> None:
+    """Print the leaderboard, the decision with its reasons, and where everything lies."""
+    table = outcome.table
+    say(
+        f"\n{outcome.use_case}: {table.train.rows:,} rows to train on, {table.holdout.rows:,} of "
+        f"the latest days to judge by ({outcome.computed} steps computed now)"
+    )
+    say(f"  {'model':<26}{'kind':<11}{outcome.metric} with its 95 % interval")
+    for row in leaderboard_rows(outcome):
+        mark = "*" if row["model"] == outcome.best else " "
+        say(f" {mark}{row['model']:<26}{row['kind']:<11}{row[outcome.metric]}")
+    say("  * the best of its folds in training, and so the one that is judged")
+    say(f"\n  {decision_word(outcome)}")
+    for reason in outcome.reasons:
+        say(f"    - {reason}")
+    say(f"\n  MLflow: experiment and model {outcome.use_case}, run {outcome.run_id}, with plots")
+    say(f"  at {settings.tracking}")
+    say(f"  model: {settings.lake}/{outcome.model.uri}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

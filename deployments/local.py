@@ -1,0 +1,151 @@
+"""An embedded stack on loopback: Prefect server, MLflow UI, worker, all below RANCAST_HOME/.local."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from rancast.errors import RancastError
+from rancast.settings import Settings, load_settings
+
+WORK_POOL = "local"
+START_SECONDS = 180
+
+
+class StackError(RancastError):
+    """A server of the embedded stack did not come up."""
+
+
+def free_port(preferred: int) -> int:
+    """Return `preferred` if nobody listens there on loopback, else a port that is free now."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StackError("no loopback port is free; end some other servers")
+
+
+def environment(settings: Settings, api_url: str) -> dict[str, str]:
+    """Return the environment of a process of this stack, every place in it spelled out."""
+    return {
+        **os.environ,
+        "RANCAST_HOME": str(settings.home),
+        "RANCAST_RAW_URL": settings.raw,
+        "RANCAST_LAKE_URL": settings.lake,
+        "MLFLOW_TRACKING_URI": settings.tracking,
+        "PREFECT_API_URL": api_url,
+        "PREFECT_HOME": str(settings.local / "prefect"),
+    }
+
+
+@contextmanager
+def running(
+    name: str, command: list[str], env: Mapping[str, str], health: str | None = None
+) -> Iterator[None]:
+    """Run a server as a process group of its own for as long as the block lasts.
+
+    `health` is a URL that answers 200 once it is up. Raises StackError with the end of its log.
+    """
+    log = load_settings().local / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command, env=dict(env), stdout=sink, stderr=sink, start_new_session=True
+        )
+    try:
+        if health is not None:
+            _wait(name, process, health, log)
+        yield
+    finally:
+        _end(process)
+
+
+def _wait(name: str, process: subprocess.Popen[bytes], health: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(health, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    raise StackError(
+        f"The {name} did not come up within {START_SECONDS} s; {log} ends with\n{tail}"
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a whole process group: some servers fork, and their children would stay."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, sign)
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
+
+
+@contextmanager
+def prefect_server(settings: Settings, port: int = 4200) -> Iterator[str]:
+    """Run a Prefect server on the embedded database; yields its API URL."""
+    chosen = free_port(port)
+    api_url = f"http://127.0.0.1:{chosen}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    env = environment(settings, api_url)
+    with running("prefect-server", [*command, "--port", str(chosen)], env, f"{api_url}/health"):
+        yield api_url
+
+
+@contextmanager
+def mlflow_ui(settings: Settings, port: int = 5000) -> Iterator[str]:
+    """Run the MLflow UI on the tracking store of the settings; yields its URL."""
+    chosen = free_port(port)
+    url = f"http://127.0.0.1:{chosen}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(chosen), "--backend-store-uri", settings.tracking, "--workers", "1"]
+    with running("mlflow", command, dict(os.environ), f"{url}/health"):
+        yield url
+
+
+@contextmanager
+def worker(settings: Settings, api_url: str) -> Iterator[None]:
+    """Run a process worker, so that runs can be started and retried from the UI."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL]
+    with running("worker", command, environment(settings, api_url)):
+        yield
+
+
+def deploy() -> dict[str, UUID]:
+    """Register the flows with the Prefect server of PREFECT_API_URL; return their ids by name."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.deployments.runner import EntrypointType
+    from prefect.exceptions import ObjectAlreadyExists
+
+    from flows.daily import daily
+    from flows.ingest import ingest
+    from flows.training import training
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+        except ObjectAlreadyExists:
+            pass
+    return {
+        flow.name: flow.to_deployment(
+            "local", work_pool_name=WORK_POOL, entrypoint_type=EntrypointType.MODULE_PATH
+        ).apply()
+        for flow in (daily, ingest, training)
+    }

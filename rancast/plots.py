@@ -1,0 +1,580 @@
+"""Pictures of a training for people: one candidate on its holdout, and all of them side by side.
+
+Every function returns bytes and keeps no state between calls: figures are matplotlib's objects,
+never pyplot's current one, since trainings run in threads. Equal input gives equal bytes. What is
+drawn was computed elsewhere, see `evaluation` and `candidates`.
+"""
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from rancast.bootstrap import cluster_codes
+from rancast.errors import EvidenceError
+from rancast.evaluation import Evaluation, columns_of
+from rancast.metrics import greater_is_better
+from rancast.models import ModelCard
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Frames = Mapping[str, pd.DataFrame]
+
+# Okabe and Ito's palette, which colour-blind readers tell apart
+MODEL, ACTUAL, ALARM = "#0072B2", "#000000", "#D55E00"
+BASELINE_COLOURS = {"last_value": "#E69F00", "seasonal": "#009E73", "majority": "#999999"}
+BASELINE_NAMES = {"last_value": "last value", "seasonal": "seasonal", "majority": "majority"}
+METRIC_NAMES = {
+    "average_precision": "average precision",
+    "roc_auc": "ROC AUC",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R²",
+    "alerts_per_day": "alerts per day",
+}
+CURVE_POINTS = 1_500
+TOP_FEATURES = 20
+CALIBRATION_BINS = 10
+EXPLORE_POINTS = 2_000
+EXPLORE_ENTITIES = 8
+
+
+def for_candidate(
+    predictions: pd.DataFrame,
+    card: ModelCard,
+    evaluation: Evaluation,
+    importance: pd.DataFrame,
+    baselines: Frames,
+) -> dict[str, bytes]:
+    """Return file name -> PNG of one candidate, by its holdout predictions and the baselines'.
+
+    A picture that cannot be drawn, such as a precision-recall curve of a single class, is left
+    out: `evaluation.missing` says why.
+    """
+    drawn = {
+        "importance.png": feature_importance(importance, card),
+        "predicted_over_time.png": predicted_over_time(predictions, card, baselines),
+    }
+    if card.problem == "regression":
+        drawn["predicted_against_actual.png"] = predicted_against_actual(
+            predictions, card, evaluation
+        )
+        drawn["residuals.png"] = residuals_over_time(predictions, card, baselines)
+    elif predictions["y"].nunique() > 1:
+        drawn["precision_recall.png"] = precision_recall(predictions, card, evaluation, baselines)
+        drawn["calibration.png"] = calibration(predictions, card)
+    return dict(sorted(drawn.items()))
+
+
+def precision_recall(
+    predictions: pd.DataFrame, card: ModelCard, evaluation: Evaluation, baselines: Frames
+) -> bytes:
+    """Draw precision over recall of the model and of each baseline, with the alert threshold."""
+    figure, axes = _canvas(f"{card.candidate}: precision over recall", _headline(evaluation))
+    share = float(predictions["y"].mean())
+    axes.axhline(share, color=BASELINE_COLOURS["majority"], linestyle=":")
+    axes.annotate(
+        f"by chance: {share:.1%}",
+        (0.01, share),
+        xytext=(0, 4),
+        textcoords="offset points",
+        color="#666666",
+    )
+    for name, frame in baselines.items():
+        if name != "majority":
+            _draw_curve(axes, frame, BASELINE_COLOURS[name], f"baseline: {BASELINE_NAMES[name]}")
+    _draw_curve(axes, predictions, MODEL, card.candidate, width=2.2)
+    if card.threshold is not None:
+        _mark_threshold(axes, predictions, card.threshold)
+    axes.set(xlabel="recall: share of breaches that are announced", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_ylabel("precision: share of alerts that come true")
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.legend(loc="upper right", frameon=False)
+    return _png(figure)
+
+
+def _draw_curve(
+    axes: "Axes", frame: pd.DataFrame, colour: str, label: str, width: float = 1.3
+) -> None:
+    """Draw a precision-recall curve, or a dot where the predictions are a plain yes or no."""
+    from sklearn.metrics import precision_recall_curve
+
+    y, prediction = columns_of(frame)
+    precision, recall, _ = precision_recall_curve(y, prediction, drop_intermediate=True)
+    if len(np.unique(prediction)) <= 2:
+        axes.plot(recall[-2], precision[-2], "D", color=colour, label=label, markersize=7)
+        return
+    # the last point (recall 0, precision 1) is a convention; the first of few rows jump about
+    kept = np.unique(np.linspace(0, len(recall) - 2, CURVE_POINTS).astype(int))
+    axes.plot(recall[kept], precision[kept], color=colour, label=label, linewidth=width)
+
+
+def _mark_threshold(axes: "Axes", predictions: pd.DataFrame, threshold: float) -> None:
+    y, prediction = columns_of(predictions)
+    alert = prediction >= threshold
+    if not alert.any():
+        return
+    precision, recall = float(y[alert].mean()), float(y[alert].sum() / y.sum())
+    days = int(cluster_codes(predictions)["day"].max()) + 1
+    text = f"alert at {threshold:.3g}: {alert.sum() / days:,.0f} a day, {precision:.0%} come true"
+    axes.plot(recall, precision, "o", color=ALARM, markersize=9, zorder=5, label=text)
+
+
+def calibration(predictions: pd.DataFrame, card: ModelCard) -> bytes:
+    """Draw the share of breaches in ten groups of equal size by predicted probability.
+
+    Bars show the 95 % interval of Wilson (1927) as if rows were independent; rows of one cell are
+    not, so true uncertainty is larger.
+    """
+    import seaborn
+
+    figure, (axes, below) = _two_canvases(
+        f"{card.candidate}: is a predicted 20 % really 20 %?",
+        f"{len(predictions):,} holdout rows in {CALIBRATION_BINS} groups of equal size",
+        ratios=(3, 1),
+    )
+    groups = _calibration_groups(predictions)
+    limit = 1.08 * float(groups[["prediction", "high"]].max().max())
+    axes.plot([0, limit], [0, limit], color="#666666", linestyle=":", label="perfectly calibrated")
+    error = [groups["y"] - groups["low"], groups["high"] - groups["y"]]
+    axes.errorbar(
+        groups["prediction"],
+        groups["y"],
+        yerr=error,
+        color=MODEL,
+        marker="o",
+        capsize=3,
+        label=card.candidate,
+    )
+    axes.set(xlim=(0, limit), ylim=(0, limit), ylabel="share of rows with a breach")
+    axes.legend(loc="upper left", frameon=False)
+    shown = predictions["prediction"].clip(upper=limit)
+    seaborn.histplot(x=shown, bins=40, binrange=(0, limit), ax=below, color=MODEL, linewidth=0)
+    below.set_yscale("log")
+    below.set(xlim=(0, limit), xlabel="predicted probability of a breach", ylabel="rows")
+    for item in (axes, below):
+        item.xaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    return _png(figure)
+
+
+def _calibration_groups(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return mean prediction, breach share and its Wilson bounds per group of equal size."""
+    rank = predictions["prediction"].rank(method="first") - 1
+    group = (rank * CALIBRATION_BINS // len(predictions)).astype(int)
+    groups = predictions.groupby(group)[["prediction", "y"]].mean()
+    rows, z = group.value_counts().sort_index(), 1.96
+    centre = (groups["y"] + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z / (1 + z**2 / rows)
+    half = half * np.sqrt(groups["y"] * (1 - groups["y"]) / rows + z**2 / (4 * rows**2))
+    # rounding may leave a bound a hair on the wrong side of a share of exactly 0 or 1
+    return groups.assign(
+        low=np.minimum(centre - half, groups["y"]), high=np.maximum(centre + half, groups["y"])
+    )
+
+
+def feature_importance(importance: pd.DataFrame, card: ModelCard) -> bytes:
+    """Draw how much worse the metric gets when each feature is shuffled, the largest first."""
+    import seaborn
+
+    top = importance.dropna().head(TOP_FEATURES)
+    hidden = len(importance) - len(top)
+    figure, axes = _canvas(
+        f"{card.candidate}: what the predictions rest on",
+        "loss of the metric on the holdout when one feature is shuffled"
+        + (f"; {hidden} further features not shown" if hidden else ""),
+        height=1.6 + 0.27 * max(len(top), 4),
+    )
+    if top.empty:
+        axes.text(0.5, 0.5, "not defined on this holdout", ha="center", transform=axes.transAxes)
+        return _png(figure)
+    seaborn.barplot(
+        data=top, y="feature", x="importance_mean", color=MODEL, ax=axes, errorbar=None, width=0.7
+    )
+    axes.errorbar(
+        top["importance_mean"],
+        range(len(top)),
+        xerr=top["importance_std"],
+        fmt="none",
+        ecolor="#333333",
+        capsize=2,
+    )
+    axes.axvline(0, color="#333333", linewidth=0.8)
+    axes.grid(axis="y", visible=False)
+    axes.set(xlabel="loss of the metric (bar: standard deviation over shuffles)", ylabel="")
+    return _png(figure)
+
+
+def predicted_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: Frames) -> bytes:
+    """Draw predicted and actual over the holdout: the mean of all entities, and one entity.
+
+    The entity is the one with the most breaches, or the most varied values: the hardest.
+    """
+    is_class = card.problem == "classification"
+    figure, (above, below) = _two_canvases(
+        f"{card.candidate}: predicted and actual over the holdout",
+        f"{predictions['entity'].nunique():,} entities, "
+        f"{len(predictions):,} rows, {_span(predictions)} UTC",
+        ratios=(1, 1),
+        width=11.0,
+    )
+    step = _step(predictions["time"])
+    grouped = predictions.groupby(predictions["time"].dt.floor(step))[["y", "prediction"]].mean()
+    above.plot(grouped.index, grouped["y"], color=ACTUAL, linewidth=1.0, label="actual")
+    above.plot(grouped.index, grouped["prediction"], color=MODEL, label=card.candidate)
+    if "seasonal" in baselines:
+        seasonal = baselines["seasonal"]
+        mean = seasonal.groupby(seasonal["time"].dt.floor(step))["prediction"].mean()
+        above.plot(
+            mean.index,
+            mean,
+            color=BASELINE_COLOURS["seasonal"],
+            linestyle="--",
+            linewidth=1.0,
+            label="baseline: seasonal",
+        )
+    what = "share of entities with a breach" if is_class else "value"
+    above.set_ylabel(f"{what},\nmean per {_words(step)}")
+    above.legend(loc="upper left", ncols=3, frameon=False)
+    _draw_hardest(below, predictions, card)
+    for axes in (above, below):
+        _format_dates(axes)
+        if is_class:
+            axes.set_ylim(0, None)
+            axes.yaxis.set_major_formatter("{x:.0%}")
+    _leave_room(above)
+    return _png(figure)
+
+
+def _draw_hardest(axes: "Axes", predictions: pd.DataFrame, card: ModelCard) -> None:
+    """Draw the entity with the most breaches, or the most varied values."""
+    spread = predictions.groupby("entity")["y"]
+    worth = spread.sum() if card.problem == "classification" else spread.std().fillna(0)
+    entity = worth.sort_index().idxmax()
+    one = predictions[predictions["entity"] == entity].sort_values("time")
+    gap = one["time"].diff() > 3 * one["time"].diff().median()
+    if card.problem == "classification":
+        axes.plot(
+            one["time"],
+            one["prediction"].mask(gap),
+            color=MODEL,
+            linewidth=0.8,
+            label="predicted probability",
+        )
+        axes.fill_between(
+            one["time"],
+            0,
+            1,
+            where=one["y"] > 0,
+            transform=axes.get_xaxis_transform(),
+            color=ALARM,
+            alpha=0.18,
+            linewidth=0,
+            label="a breach follows",
+        )
+        if card.threshold is not None and card.threshold <= 1:
+            axes.axhline(card.threshold, color=ALARM, linestyle="--", label="alert threshold")
+    else:
+        axes.plot(one["time"], one["y"].mask(gap), color=ACTUAL, linewidth=0.9, label="actual")
+        axes.plot(
+            one["time"],
+            one["prediction"].mask(gap),
+            color=MODEL,
+            linewidth=0.9,
+            label=card.candidate,
+        )
+    axes.set_ylabel(f"{str(entity)[:24]}\n(the hardest entity)")
+    axes.legend(loc="upper left", ncols=3, frameon=False)
+    _leave_room(axes)
+
+
+def predicted_against_actual(
+    predictions: pd.DataFrame, card: ModelCard, evaluation: Evaluation
+) -> bytes:
+    """Draw how often each pair of actual and predicted value occurs, with the line of equality."""
+    figure, axes = _canvas(
+        f"{card.candidate}: predicted against actual", _headline(evaluation), height=6.0
+    )
+    y, prediction = columns_of(predictions)
+    # the furthest thousandth would squeeze all others into a corner
+    low, high = np.quantile(np.concatenate([y, prediction]), [0.0005, 0.9995])
+    margin = 0.02 * (high - low) or 1.0
+    low, high = low - margin, high + margin
+    inside = (np.minimum(y, prediction) >= low) & (np.maximum(y, prediction) <= high)
+    drawn = axes.hexbin(
+        y[inside],
+        prediction[inside],
+        gridsize=55,
+        extent=(low, high, low, high),
+        bins="log",
+        mincnt=1,
+        cmap="Blues",
+        linewidths=0.1,
+    )
+    axes.plot([low, high], [low, high], color=ALARM, linestyle="--", label="equal")
+    figure.colorbar(drawn, ax=axes, label="rows")
+    outside = int((~inside).sum())
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    axes.set(xlabel="actual value" + (f" ({outside:,} rows outside)" if outside else ""))
+    axes.set(ylabel="predicted value")
+    axes.legend(loc="upper left", frameon=False)
+    return _png(figure)
+
+
+def residuals_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: Frames) -> bytes:
+    """Draw the residuals of each day as boxes, the model's beside the last value's."""
+    import seaborn
+
+    figure, axes = _canvas(
+        f"{card.candidate}: residuals over the holdout",
+        "actual minus predicted per UTC day; boxes: quartiles, whiskers: 5 % to 95 %",
+        width=11.0,
+    )
+    compared = {card.candidate: predictions}
+    if "last_value" in baselines:
+        compared["baseline: last value"] = baselines["last_value"]
+    parts = [
+        pd.DataFrame(
+            {
+                "day": frame["time"].dt.strftime("%d %b"),
+                "at": frame["time"],
+                "residual": frame["y"] - frame["prediction"],
+                "model": name,
+            }
+        )
+        for name, frame in compared.items()
+    ]
+    rows = pd.concat(parts, ignore_index=True).sort_values("at", kind="stable")
+    seaborn.boxplot(
+        data=rows,
+        x="day",
+        y="residual",
+        hue="model",
+        hue_order=list(compared),
+        palette=[MODEL, BASELINE_COLOURS["last_value"]][: len(compared)],
+        whis=(5, 95),
+        showfliers=False,
+        linewidth=0.8,
+        gap=0.1,
+        ax=axes,
+    )
+    axes.axhline(0, color="#333333", linewidth=0.8)
+    axes.set(xlabel="", ylabel="actual minus predicted value")
+    axes.legend(loc="upper left", ncols=2, frameon=False, title=None)
+    if rows["day"].nunique() > 12:
+        axes.tick_params(axis="x", rotation=60)
+    _leave_room(axes)
+    return _png(figure)
+
+
+def leaderboard(
+    evaluations: Mapping[str, Evaluation], baselines: Mapping[str, Evaluation], metric: str
+) -> bytes:
+    """Draw the metric of every candidate and baseline with its interval, the best at the top.
+
+    One without the metric is listed as missing. Raises EvidenceError where nobody has it.
+    """
+    sign = 1 if greater_is_better(metric) else -1
+    every = [(name, item, MODEL) for name, item in evaluations.items()] + [
+        (f"baseline: {BASELINE_NAMES.get(name, name)}", item, "#777777")
+        for name, item in baselines.items()
+    ]
+    known = [line for line in every if metric in line[1].metrics]
+    if not known:
+        raise EvidenceError(f"nobody has {metric}, so that there is no leaderboard to draw.")
+    known.sort(key=lambda line: (-sign * line[1].metrics[metric].value, line[0]))
+    lines = known + sorted((line for line in every if line not in known), key=lambda line: line[0])
+    sample = known[0][1]
+    figure, axes = _canvas(
+        f"{_name(metric)} on the holdout: {'more' if sign > 0 else 'less'} is better",
+        f"{_rows_of(sample)}; bars: {sample.confidence:.0%} interval, whole entities and days "
+        "resampled",
+        height=1.7 + 0.42 * len(lines),
+    )
+    for place, (_, item, colour) in enumerate(lines):
+        _draw_line(axes, place, item, metric, colour)
+    axes.set_yticks(range(len(lines)), [name for name, _, _ in lines])
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.set_xlabel(_name(metric))
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.14)
+    return _png(figure)
+
+
+def _draw_line(axes: "Axes", place: int, item: Evaluation, metric: str, colour: str) -> None:
+    if metric not in item.metrics:
+        axes.text(
+            0.5, place, "missing", ha="center", va="center", transform=axes.get_yaxis_transform()
+        )
+        return
+    found = item.metrics[metric]
+    if found.low is not None and found.high is not None:
+        axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2.5, alpha=0.6)
+    axes.plot(found.value, place, "o", color=colour, markersize=8)
+    axes.annotate(
+        f"{found.value:.4g}",
+        (found.value, place),
+        xytext=(0, 8),
+        textcoords="offset points",
+        ha="center",
+        fontsize=9,
+    )
+
+
+def explore_html(predictions: pd.DataFrame, title: str = "Predicted and actual") -> str:
+    """Return one self-contained page (about 5 MB) to zoom into predicted and actual over time.
+
+    Shows the mean of all entities and the `EXPLORE_ENTITIES` most varied ones, each downsampled to
+    at most `EXPLORE_POINTS` points by means over equal times.
+    """
+    import plotly.graph_objects as go
+
+    spread = predictions.groupby("entity")["y"].std().fillna(0).sort_index()
+    hardest = spread.sort_values(ascending=False, kind="stable").index[:EXPLORE_ENTITIES]
+    chosen = {"mean of all entities": predictions} | {
+        str(entity): predictions[predictions["entity"] == entity] for entity in hardest
+    }
+    figure = go.Figure()
+    for place, (name, rows) in enumerate(chosen.items()):
+        thin = _downsample(rows)
+        for column, label, colour in (("y", "actual", ACTUAL), ("prediction", "predicted", MODEL)):
+            figure.add_scatter(
+                x=thin.index.strftime("%Y-%m-%d %H:%M:%S").tolist(),
+                y=thin[column].round(6).tolist(),
+                mode="lines",
+                name=f"{label}: {name}",
+                line={"color": colour, "width": 1.2},
+                visible=place == 0,
+            )
+    buttons = [
+        {
+            "label": name,
+            "method": "update",
+            "args": [{"visible": [index // 2 == place for index in range(2 * len(chosen))]}],
+        }
+        for place, name in enumerate(chosen)
+    ]
+    figure.update_layout(
+        title=title,
+        template="plotly_white",
+        updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.12}],
+        xaxis={"title": "time (UTC)", "rangeslider": {"visible": True}},
+        legend={"orientation": "h", "y": -0.35},
+    )
+    html: str = figure.to_html(include_plotlyjs=True, full_html=True, div_id="explore")
+    return html
+
+
+def _downsample(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return y and prediction, averaged over equal times so that at most so many points stay."""
+    first, last = rows["time"].min(), rows["time"].max()
+    step = max((last - first) / (EXPLORE_POINTS - 1), pd.Timedelta("1us"))
+    place = (rows["time"] - first) // step
+    values = rows.groupby(place)[["y", "prediction"]].mean()
+    values.index = rows.groupby(place)["time"].min()
+    return values
+
+
+# --- what all pictures share ------------------------------------------------------------------
+
+
+def _canvas(
+    title: str, subtitle: str, width: float = 8.0, height: float = 5.0
+) -> "tuple[Figure, Axes]":
+    figure, axes = _canvases(title, subtitle, (width, height), ratios=(1,))
+    return figure, axes[0]
+
+
+def _two_canvases(
+    title: str, subtitle: str, ratios: tuple[int, int], width: float = 8.0
+) -> "tuple[Figure, list[Axes]]":
+    return _canvases(title, subtitle, (width, 6.5), ratios)
+
+
+def _canvases(
+    title: str, subtitle: str, size: tuple[float, float], ratios: tuple[int, ...]
+) -> "tuple[Figure, list[Axes]]":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    found = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=list(ratios))
+    axes: list[Any] = list(found[:, 0])
+    axes[0].set_title(subtitle, loc="left", fontsize=9.5, color="#555555")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    for item in axes:
+        item.grid(color="#E5E5E5", linewidth=0.7)
+        item.set_axisbelow(True)
+        item.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: "Figure") -> bytes:
+    sink = io.BytesIO()
+    # matplotlib writes its version into the file, which would change the bytes
+    figure.savefig(sink, format="png", metadata={"Software": None})
+    return sink.getvalue()
+
+
+def _name(metric: str) -> str:
+    return METRIC_NAMES.get(metric, metric)
+
+
+def _rows_of(evaluation: Evaluation) -> str:
+    positives = evaluation.positives
+    share = "" if positives is None else f" ({positives:,} with a breach)"
+    clusters = evaluation.clusters
+    return f"{evaluation.rows:,} rows{share}, {clusters['entity']} entities, {clusters['day']} days"
+
+
+def _headline(evaluation: Evaluation) -> str:
+    """Say the first metric with its interval, and on how much it rests."""
+    if not evaluation.metrics:
+        return _rows_of(evaluation)
+    name, found = next(iter(evaluation.metrics.items()))
+    text = f"{_name(name)} {found.value:.3g}"
+    if found.low is not None and found.high is not None:
+        text += f" ({evaluation.confidence:.0%}: {found.low:.3g} to {found.high:.3g})"
+    return f"{text}; {_rows_of(evaluation)}"
+
+
+def _span(predictions: pd.DataFrame) -> str:
+    time = predictions["time"]
+    return f"{time.min():%d %b %Y %H:%M} to {time.max():%d %b %Y %H:%M}"
+
+
+def _step(time: "pd.Series[pd.Timestamp]") -> str:
+    """Return the shortest of some usual lengths that leaves at most 400 points."""
+    span = time.max() - time.min()
+    usual = ("1s", "10s", "1min", "5min", "15min", "1h", "3h", "1D")
+    return next((step for step in usual if span / pd.Timedelta(step) <= 400), "7D")
+
+
+def _words(step: str) -> str:
+    units = {"s": "second", "min": "minute", "h": "hour", "D": "day"}
+    number = "".join(filter(str.isdigit, step))
+    unit = units[step[len(number) :]]
+    return unit if number == "1" else f"{number} {unit}s"
+
+
+def _format_dates(axes: "Axes") -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.margins(x=0.01)
+
+
+def _leave_room(axes: "Axes") -> None:
+    """Raise the upper limit so that a legend in the corner covers no line."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.15 * (high - low))

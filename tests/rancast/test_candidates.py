@@ -1,0 +1,191 @@
+"""Fitting a candidate: only on the past, bit for bit again, with its evidence beside it."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_limits
+
+from rancast import estimators, models
+from rancast.candidates import FittedCandidate, fit
+from rancast.errors import ConfigurationError, EvidenceError
+from rancast.use_cases import Alerts, Candidate, FitView, Search
+
+VIEW = FitView(
+    problem="classification",
+    entity="cell_id",
+    metric="average_precision",
+    folds=2,
+    embargo=timedelta(hours=1),
+    search=Search(iterations=2, rows=300),
+    seed=5,
+    alerts=Alerts(per_day=3),
+    refit_on_holdout=False,
+    categories=("technology",),
+    slices=("technology", "cell_id"),
+)
+LOGISTIC = Candidate(
+    name="logistic",
+    estimator="LogisticRegression",
+    search={"C": [0.01, 1.0]},
+    impute=True,
+    scale=True,
+)
+FOREST = Candidate(name="forest", estimator="RandomForestClassifier", params={"n_estimators": 8})
+BOOSTING = Candidate(
+    name="boosting", estimator="HistGradientBoostingClassifier", params={"max_iter": 8}
+)
+
+
+def table(days: int = 10, problem: str = "classification") -> pd.DataFrame:
+    """Return four cells, hourly, of which load drives y; the last three days are the holdout."""
+    random = np.random.default_rng(11)
+    time = pd.date_range("2024-03-01", periods=24 * days, freq="h", tz="UTC").as_unit("us")
+    frame = pd.DataFrame(
+        {
+            "entity": np.repeat(["a", "b", "c", "d"], len(time)),
+            "time": np.tile(time, 4),
+            "load": random.random(4 * len(time)),
+            "noise": random.random(4 * len(time)),
+            "technology": pd.Series(np.repeat(["4G", "5G", "4G", "LTE"], len(time)), dtype="str"),
+        }
+    )
+    breach = random.random(len(frame)) < frame["load"] ** 4
+    frame["y"] = breach.astype(float) if problem == "classification" else 10 * frame["load"]
+    start = time[-1] - pd.Timedelta(days=3)
+    frame["split"] = np.where(frame["time"] > start, "holdout", "train")
+    frame.loc[frame["time"] == start, "split"] = "embargo"
+    frame.loc[5, "load"] = np.nan
+    return frame.assign(baseline_last_value=0.0, baseline_seasonal=0.0)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedCandidate:
+    """Return one fitted candidate for the tests that only look at it."""
+    return fit(table(), LOGISTIC, VIEW)
+
+
+def test_predictions_are_of_the_holdout(fitted: FittedCandidate) -> None:
+    """Every holdout row is predicted, with its label and the columns to slice by."""
+    expected = table().query("split == 'holdout'").reset_index(drop=True)
+    found = fitted.predictions
+    assert list(found.columns) == ["entity", "time", "y", "prediction", "technology", "cell_id"]
+    for column in ("entity", "time", "technology"):
+        assert found[column].tolist() == expected[column].tolist()
+    assert found["cell_id"].tolist() == found["entity"].tolist()
+    assert found["prediction"].between(0, 1).all()
+
+
+def test_card_says_how_to_use_the_model(fitted: FittedCandidate) -> None:
+    """The card names features in order, chosen parameters, the threshold and the training's end."""
+    card = fitted.card
+    assert (card.features, card.categories) == (("load", "noise", "technology"), ("technology",))
+    assert card.params.keys() == {"C"} and card.threshold is not None
+    last = table().query("split == 'train'")["time"].max()
+    assert (card.train_end, card.refit) == (last.isoformat(), False)
+    chosen = fitted.trials.loc[fitted.trials["is_chosen"], "score_mean"].item()
+    assert card.fold_score == chosen
+
+
+def test_model_reproduces_its_golden_rows(fitted: FittedCandidate) -> None:
+    """The stored model loads by our type list and gives the fifty golden predictions."""
+    assert len(fitted.golden) == 50
+    models.verify(fitted.model, fitted.golden, fitted.card)
+
+
+def test_importance_finds_what_drives_y(fitted: FittedCandidate) -> None:
+    """Load matters most, and every feature has its line."""
+    assert fitted.importance["feature"].iloc[0] == "load"
+    assert set(fitted.importance["feature"]) == {"load", "noise", "technology"}
+    assert fitted.importance["importance_mean"].iloc[0] > 0.1
+
+
+def test_nothing_of_the_holdout_reaches_the_model(fitted: FittedCandidate) -> None:
+    """Other labels in holdout and embargo change no prediction, parameter or threshold."""
+    changed = table()
+    changed["y"] = changed["y"].where(changed["split"] == "train", 1 - changed["y"])
+    again = fit(changed, LOGISTIC, VIEW)
+    assert again.predictions["prediction"].equals(fitted.predictions["prediction"])
+    assert again.card.params == fitted.card.params
+    assert again.card.threshold == fitted.card.threshold
+
+
+def test_the_order_of_rows_does_not_matter(fitted: FittedCandidate) -> None:
+    """The table is put into time order first, so shuffled rows give the same fit."""
+    shuffled = table().sample(frac=1, random_state=3, ignore_index=True)
+    again = fit(shuffled, LOGISTIC, VIEW)
+    pd.testing.assert_frame_equal(again.predictions, fitted.predictions)
+    pd.testing.assert_frame_equal(again.golden, fitted.golden)
+
+
+@pytest.mark.parametrize("candidate", [LOGISTIC, FOREST, BOOSTING], ids=lambda item: item.name)
+def test_two_fits_agree_bit_for_bit(candidate: Candidate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads do not show in the result: one core and all of them give the same bits."""
+    candidate = candidate.model_copy(update={"impute": True})
+    one = fit(table(), candidate.model_copy(update={"params": serial(candidate)}), VIEW)
+    monkeypatch.setattr(estimators, "ROWS_PER_THREAD", 1)
+    with threadpool_limits(4):
+        many = fit(table(), candidate, VIEW)
+    for name in ("predictions", "golden", "trials", "importance"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(many, name), check_exact=True)
+
+
+def serial(candidate: Candidate) -> dict[str, Any]:
+    """Return the candidate's parameters, with one job where it has jobs."""
+    return candidate.params | ({"n_jobs": 1} if candidate.name == "forest" else {})
+
+
+def test_refit_ships_another_model_and_evaluates_the_same(fitted: FittedCandidate) -> None:
+    """With refit_on_holdout the shipped model has seen all rows, the evaluated one has not."""
+    refit = fit(table(), LOGISTIC, VIEW.model_copy(update={"refit_on_holdout": True}))
+    pd.testing.assert_frame_equal(refit.predictions, fitted.predictions)
+    assert refit.card.refit and refit.card.train_end == table()["time"].max().isoformat()
+    assert not np.allclose(refit.golden["prediction"], fitted.golden["prediction"])
+    models.verify(refit.model, refit.golden, refit.card)
+
+
+def test_regression_is_fitted_without_a_threshold() -> None:
+    """A regression predicts values, and has no alerts."""
+    view = VIEW.model_copy(update={"problem": "regression", "metric": "mae", "alerts": None})
+    ridge = Candidate(name="ridge", estimator="Ridge", impute=True)
+    found = fit(table(problem="regression").dropna(), ridge, view)
+    error = (found.predictions["y"] - found.predictions["prediction"]).abs().mean()
+    assert found.card.threshold is None and error < 0.2
+    models.verify(found.model, found.golden, found.card)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_fit_that_does_not_converge_says_so_in_its_trials() -> None:
+    """The warning becomes a fact beside the score instead of noise on stderr."""
+    hasty = LOGISTIC.model_copy(update={"params": {"max_iter": 1}})
+    assert fit(table(), hasty, VIEW).trials["has_converged"].tolist() == [False, False]
+
+
+def test_a_single_class_is_too_little_evidence() -> None:
+    """Training rows without any positive give the numbers and the next step."""
+    with pytest.raises(EvidenceError, match="0 of 668 training rows are positive.*longer history"):
+        fit(table().assign(y=0.0), LOGISTIC, VIEW)
+
+
+def test_too_few_rows_are_too_little_evidence() -> None:
+    """Eleven training rows, and a table without a holdout, are refused with both counts."""
+    few = pd.concat([table().head(11), table().query("split == 'holdout'")])
+    with pytest.raises(EvidenceError, match="11 training rows .20 needed."):
+        fit(few, LOGISTIC, VIEW)
+    with pytest.raises(EvidenceError, match="0 holdout rows"):
+        fit(table().query("split == 'train'"), LOGISTIC, VIEW)
+
+
+def test_a_holdout_of_one_class_has_no_importance() -> None:
+    """Where the metric is undefined, importances are missing, and evaluation will say why."""
+    changed = table()
+    changed.loc[changed["split"] == "holdout", "y"] = 0.0
+    assert fit(changed, LOGISTIC, VIEW).importance["importance_mean"].isna().all()
+
+
+def test_slice_columns_must_exist() -> None:
+    """A slice that is no column of the table says where to add it."""
+    with pytest.raises(ConfigurationError, match="'vendor' is not in the training table; add it"):
+        fit(table(), LOGISTIC, VIEW.model_copy(update={"slices": ("vendor",)}))

@@ -1,11 +1,12 @@
 """The code part of a step's key: which sources and library versions a function depends on."""
 
-import ast
+import dis
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module, metadata
-from types import ModuleType
+from importlib.util import find_spec
+from types import CodeType, ModuleType
 from typing import Any
 
 from rancast.documents import digest, sha256
@@ -47,19 +48,30 @@ def _modules(name: str) -> frozenset[str]:
 def _imports(module: ModuleType) -> set[str]:
     """Name the rancast modules that a module imports, `from rancast import x` included."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(inspect.getsource(module))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    for code in _code_objects(_compiled(module)):
+        for step in dis.get_instructions(code):
+            if step.opname == "IMPORT_NAME":
+                package = str(step.argval)
+                names.add(package)
+            elif step.opname == "IMPORT_FROM":
+                names.add(f"{package}.{step.argval}")
     return {name for name in names if name.startswith("rancast.") and _is_module(name)}
+
+
+def _compiled(module: ModuleType) -> CodeType:
+    # not ast.parse: in threads it fails now and then with SystemError on Python 3.11 (cpython#106905)
+    return compile(inspect.getsource(module), module.__name__, "exec", dont_inherit=True)
+
+
+def _code_objects(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _code_objects(constant)
 
 
 @cache
 def _is_module(name: str) -> bool:
-    from importlib.util import find_spec
-
     try:
         return find_spec(name) is not None
     except ModuleNotFoundError:

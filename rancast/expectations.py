@@ -31,8 +31,6 @@ COLUMN_SET_TYPES = (
 
 # Every table expectation of GX 1.24 that runs on a data frame without SQL, and how it reads.
 TABLE_SENTENCES = {
-    "expect_column_bootstrapped_ks_test_p_value_to_be_greater_than": "",
-    "expect_column_chisquare_test_p_value_to_be_greater_than": "",
     "expect_column_distinct_values_to_be_in_set": "different values of {column} are among {set}",
     "expect_column_distinct_values_to_contain_set": "values of {column} include {set}",
     "expect_column_distinct_values_to_equal_set": "different values of {column} are {set}",
@@ -42,8 +40,6 @@ TABLE_SENTENCES = {
     "expect_column_median_to_be_between": "median of {column} {bounds}",
     "expect_column_min_to_be_between": "minimum of {column} {bounds}",
     "expect_column_most_common_value_to_be_in_set": "most common {column} is among {set}",
-    "expect_column_pair_cramers_phi_value_to_be_less_than": "",
-    "expect_column_parameterized_distribution_ks_test_p_value_to_be_greater_than": "",
     "expect_column_proportion_of_non_null_values_to_be_between": "share of rows with {column} "
     "{bounds}",
     "expect_column_proportion_of_unique_values_to_be_between": "share of different values of "
@@ -52,6 +48,7 @@ TABLE_SENTENCES = {
     "expect_column_stdev_to_be_between": "standard deviation of {column} {bounds}",
     "expect_column_sum_to_be_between": "sum of {column} {bounds}",
     "expect_column_to_exist": "column {column} exists",
+    "expect_column_type_to_be": "",
     "expect_column_unique_value_count_to_be_between": "number of different values of {column} "
     "{bounds}",
     "expect_table_column_count_to_be_between": "number of columns {bounds}",

@@ -7,6 +7,7 @@ which a needed value is missing is *unknown*, unless the other parts already set
 
 import ast
 import operator
+import threading
 import sys
 from collections.abc import Callable
 from functools import reduce
@@ -42,6 +43,9 @@ _GRAMMAR = (
     "an expression has column names, numbers, strings, comparisons, + - * /, in (...), "
     "and, or, not"
 )
+
+# in threads, ast.parse fails now and then with SystemError on Python 3.11 (cpython#106905)
+_PARSING = threading.Lock()
 
 Numbers = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -95,7 +99,8 @@ def _parse(text: str) -> ast.expr:
             f"an expression of {len(text):,} characters is too long; {LENGTH_LIMIT:,} at most."
         )
     try:
-        body = ast.parse(text, mode="eval").body
+        with _PARSING:
+            body = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         raise _refusal(text, f"it does not parse ({error.msg}); {_GRAMMAR}; equal is ==") from error
     except (ValueError, MemoryError, RecursionError) as error:

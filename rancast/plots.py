@@ -58,7 +58,9 @@ def for_candidate(
     out: `evaluation.missing` says why.
     """
     drawn = {
-        "importance.png": feature_importance(importance, card),
+        "importance.png": feature_importance(
+            importance, card, next(iter(evaluation.metrics), "the metric")
+        ),
         "predicted_over_time.png": predicted_over_time(predictions, card, baselines),
     }
     if card.problem == "regression":
@@ -158,7 +160,8 @@ def calibration(predictions: pd.DataFrame, card: ModelCard) -> bytes:
     shown = predictions["prediction"].clip(upper=limit)
     seaborn.histplot(x=shown, bins=40, binrange=(0, limit), ax=below, color=MODEL, linewidth=0)
     below.set_yscale("log")
-    below.set(xlim=(0, limit), xlabel="predicted probability of a breach", ylabel="rows")
+    below.set(xlim=(0, limit), ylabel="rows")
+    below.set_xlabel("predicted probability of a breach (last bar: and above)")
     for item in (axes, below):
         item.xaxis.set_major_formatter("{x:.0%}")
     axes.yaxis.set_major_formatter("{x:.0%}")
@@ -180,15 +183,15 @@ def _calibration_groups(predictions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def feature_importance(importance: pd.DataFrame, card: ModelCard) -> bytes:
-    """Draw how much worse the metric gets when each feature is shuffled, the largest first."""
+def feature_importance(importance: pd.DataFrame, card: ModelCard, metric: str) -> bytes:
+    """Draw how much worse `metric` gets when each feature is shuffled, the largest first."""
     import seaborn
 
     top = importance.dropna().head(TOP_FEATURES)
     hidden = len(importance) - len(top)
     figure, axes = _canvas(
         f"{card.candidate}: what the predictions rest on",
-        "loss of the metric on the holdout when one feature is shuffled"
+        f"how much {_name(metric)} on the holdout worsens when one feature is shuffled"
         + (f"; {hidden} further features not shown" if hidden else ""),
         height=1.6 + 0.27 * max(len(top), 4),
     )
@@ -208,7 +211,9 @@ def feature_importance(importance: pd.DataFrame, card: ModelCard) -> bytes:
     )
     axes.axvline(0, color="#333333", linewidth=0.8)
     axes.grid(axis="y", visible=False)
-    axes.set(xlabel="loss of the metric (bar: standard deviation over shuffles)", ylabel="")
+    axes.set(
+        xlabel=f"loss of {_name(metric)} (whisker: standard deviation over shuffles)", ylabel=""
+    )
     return _png(figure)
 
 
@@ -268,21 +273,11 @@ def _draw_hardest(axes: "Axes", predictions: pd.DataFrame, card: ModelCard) -> N
             linewidth=0.8,
             label="predicted probability",
         )
-        axes.fill_between(
-            one["time"],
-            0,
-            1,
-            where=one["y"] > 0,
-            transform=axes.get_xaxis_transform(),
-            color=ALARM,
-            alpha=0.18,
-            linewidth=0,
-            label="a breach follows",
-        )
+        _shade_breaches(axes, one)
         if card.threshold is not None and card.threshold <= 1:
             axes.axhline(card.threshold, color=ALARM, linestyle="--", label="alert threshold")
     else:
-        axes.plot(one["time"], one["y"].mask(gap), color=ACTUAL, linewidth=0.9, label="actual")
+        axes.plot(one["time"], one["y"].mask(gap), color="#AAAAAA", linewidth=1.2, label="actual")
         axes.plot(
             one["time"],
             one["prediction"].mask(gap),
@@ -293,6 +288,26 @@ def _draw_hardest(axes: "Axes", predictions: pd.DataFrame, card: ModelCard) -> N
     axes.set_ylabel(f"{str(entity)[:24]}\n(the hardest entity)")
     axes.legend(loc="upper left", ncols=3, frameon=False)
     _leave_room(axes)
+
+
+def _shade_breaches(axes: "Axes", one: pd.DataFrame) -> None:
+    """Shade the times of one entity's rows after which a breach came."""
+    from matplotlib.dates import date2num
+
+    breach = one["y"].to_numpy() > 0
+    starts = np.flatnonzero(breach & ~np.concatenate([[False], breach[:-1]]))
+    ends = np.flatnonzero(breach & ~np.concatenate([breach[1:], [False]]))
+    at: Any = date2num(one["time"])  # type: ignore[no-untyped-call]
+    row = float(np.median(np.diff(at))) if len(at) > 1 else 0.0
+    axes.broken_barh(
+        [(at[start], at[end] - at[start] + row) for start, end in zip(starts, ends, strict=True)],
+        (0, 1),
+        transform=axes.get_xaxis_transform(),
+        color=ALARM,
+        alpha=0.18,
+        linewidth=0,
+        label="a breach follows",
+    )
 
 
 def predicted_against_actual(
@@ -394,8 +409,7 @@ def leaderboard(
     sample = known[0][1]
     figure, axes = _canvas(
         f"{_name(metric)} on the holdout: {'more' if sign > 0 else 'less'} is better",
-        f"{_rows_of(sample)}; bars: {sample.confidence:.0%} interval, whole entities and days "
-        "resampled",
+        f"{_rows_of(sample)}; bars: {sample.confidence:.0%} interval over entities and days",
         height=1.7 + 0.42 * len(lines),
     )
     for place, (_, item, colour) in enumerate(lines):
@@ -419,7 +433,7 @@ def _draw_line(axes: "Axes", place: int, item: Evaluation, metric: str, colour: 
         axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2.5, alpha=0.6)
     axes.plot(found.value, place, "o", color=colour, markersize=8)
     axes.annotate(
-        f"{found.value:.4g}",
+        f"{found.value:#.4g}",
         (found.value, place),
         xytext=(0, 8),
         textcoords="offset points",
@@ -446,7 +460,7 @@ def explore_html(predictions: pd.DataFrame, title: str = "Predicted and actual")
         thin = _downsample(rows)
         for column, label, colour in (("y", "actual", ACTUAL), ("prediction", "predicted", MODEL)):
             figure.add_scatter(
-                x=thin.index.strftime("%Y-%m-%d %H:%M:%S").tolist(),
+                x=pd.DatetimeIndex(thin.index).strftime("%Y-%m-%d %H:%M:%S").tolist(),
                 y=thin[column].round(6).tolist(),
                 mode="lines",
                 name=f"{label}: {name}",
@@ -504,12 +518,14 @@ def _canvases(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    figure = Figure(figsize=size, dpi=110)
     FigureCanvasAgg(figure)
+    inches = size[1]
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - 0.62 / inches))
+    figure.text(0.012, 1 - 0.1 / inches, title, va="top", fontsize=13, fontweight="bold")
+    figure.text(0.012, 1 - 0.38 / inches, subtitle, va="top", fontsize=9.5, color="#555555")
     found = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=list(ratios))
     axes: list[Any] = list(found[:, 0])
-    axes[0].set_title(subtitle, loc="left", fontsize=9.5, color="#555555")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
     for item in axes:
         item.grid(color="#E5E5E5", linewidth=0.7)
         item.set_axisbelow(True)
@@ -568,9 +584,9 @@ def _words(step: str) -> str:
 def _format_dates(axes: "Axes") -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator()
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.margins(x=0.01)
 
 

@@ -2,11 +2,11 @@
 
 A record is one of Python's csv module, read strictly: fields in double quotes, a quote in them
 doubled, lines ended by LF or CRLF (by CR in a file without LF). Blank lines are no records. Lines
-that are one record beyond doubt, usually all of them, are parsed at once by pyarrow. The others, with
-quotes that do not pair up within the line, lone CRs, NULs, bytes of another encoding or no end, go
-one by one through the csv module. What is no record is set aside, and reading goes on with the next
-line, so that a stray quote costs one line and not the rest of the file: a record runs over several
-lines only if that makes it whole and the broken cell is free text.
+that are one record beyond doubt, usually all of them, are parsed at once by pyarrow. The others,
+with quotes that do not pair up within the line, lone CRs, NULs, bytes of another encoding or no
+end, go one by one through the csv module. What is no record is set aside and reading goes on with
+the next line, so that a stray quote costs one line and not the rest of the file: a record runs over
+several lines only if that makes it whole and the broken cell is free text.
 """
 
 import codecs
@@ -103,7 +103,7 @@ class _Text:
     """The lines of a file, and how to read the record that starts at one of them."""
 
     def __init__(self, content: bytes, form: FileFormat) -> None:
-        """Find the lines of UTF-8; a last one without an end is marked as cut, if that is a fault."""
+        """Find the lines; a last one without an end is marked as cut, if that is a fault."""
         has_end = content.endswith(b"\n")
         self.content = content if has_end else content + b"\n"
         self.octets = np.frombuffer(self.content, dtype=np.uint8)
@@ -141,7 +141,8 @@ class _Text:
         return is_plain
 
     def _lines_of(self, places: Places) -> Places:
-        return np.searchsorted(self.ends, places)
+        lines: Places = np.searchsorted(self.ends, places)
+        return lines
 
     def _lines_with_unpaired_quotes(self) -> Places:
         """Name the lines with a quote that neither opens or closes a field nor doubles another."""
@@ -157,7 +158,8 @@ class _Text:
         is_at_edge = np.where(is_opening, before == LF, (after == LF) | (after == CR))
         is_doubled = np.where(is_opening, np.append(False, is_pair), np.append(is_pair, False))
         is_sound = is_delimited | is_at_edge | is_doubled
-        return np.concatenate([lines[~is_sound], np.flatnonzero(counts % 2)])
+        unpaired: Places = np.concatenate([lines[~is_sound], np.flatnonzero(counts % 2)])
+        return unpaired
 
     def _undecodable_lines(self) -> Places:
         suspects = np.unique(self._lines_of(np.flatnonzero(self.octets >= 128)))
@@ -286,14 +288,18 @@ def _read_at_once(text: _Text, is_plain: Mask, names: tuple[str, ...]) -> Record
     chosen = np.repeat(is_plain, text.ends - text.starts + 1)
     places = [str(place) for place in range(len(names))]
     misfits: list[Any] = []
+
+    def set_aside(row: Any) -> str:
+        misfits.append(row)
+        return "skip"
+
     try:
         table = pacsv.read_csv(
             pa.BufferReader(pa.py_buffer(text.octets[chosen])),
             # A single thread tells the numbers of the rows that do not fit
             read_options=pacsv.ReadOptions(column_names=places, use_threads=False),
             parse_options=pacsv.ParseOptions(
-                delimiter=text.delimiter,
-                invalid_row_handler=lambda row: misfits.append(row) or "skip",
+                delimiter=text.delimiter, invalid_row_handler=set_aside
             ),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(places, pa.large_string()), strings_can_be_null=False
@@ -304,16 +310,12 @@ def _read_at_once(text: _Text, is_plain: Mask, names: tuple[str, ...]) -> Record
     if table.num_rows + len(misfits) != len(lines):
         return None
     cells = tuple(column.combine_chunks() for column in table.columns)
-    misplaced = np.array([row.number - 1 for row in misfits], dtype=np.int64)
-    malformed = (
-        Malformed(
-            int(lines[row.number - 1]),
-            WRONG_WIDTH.format(row.actual_columns, row.expected_columns),
-            text.shown(lines[row.number - 1] - 1),
-        )
-        for row in misfits
+    places_of_misfits = np.array([row.number - 1 for row in misfits], dtype=np.int64)
+    malformed = tuple(
+        Malformed(line, WRONG_WIDTH.format(row.actual_columns, len(names)), text.shown(line - 1))
+        for line, row in zip(lines[places_of_misfits].tolist(), misfits, strict=True)
     )
-    return Records(names, cells, np.delete(lines, misplaced), tuple(malformed))
+    return Records(names, cells, np.delete(lines, places_of_misfits), malformed)
 
 
 def _merged(plain: Records, odd: Records) -> Records:

@@ -63,7 +63,7 @@ def assemble(
     """Return the labelled rows of X, sorted by time and entity.
 
     Columns: entity, time, the features, y (int64 for a classification, else float64), split
-    ('train', 'embargo', 'holdout'), baseline_last_value and baseline_seasonal. `end` is the
+    ('train', 'embargo', 'holdout'), baseline_last_value and baseline_seasonal (see `targets`). `end` is the
     exclusive end of the data: a row whose horizon is not over by then has no label yet, and a day
     with such a row is not part of the table. Raises EvidenceError for too few rows or days, and for
     a train or holdout with a single class.
@@ -76,7 +76,6 @@ def assemble(
     is_labelled = is_complete & labels["y"].notna().to_numpy()
     table = pd.concat([X, labels], axis="columns")[is_labelled].reset_index(drop=True)
     table["split"] = assign(table["time"], view.split, complete)
-    table = _with_whole_baselines(table)
     if view.problem == "classification":
         table["y"] = table["y"].astype("int64")
         _expect_both_classes(table)
@@ -103,12 +102,6 @@ def _complete_until(
     day = time.dt.floor("D")
     closed = day[day < day[is_open].min()] if is_open.any() else day
     return day.min() if closed.empty else closed.max() + DAY
-
-
-def _with_whole_baselines(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill in what the baselines cannot know: an entity without a value yet gets train's mean."""
-    mean = table.loc[table["split"] == "train", "y"].mean()
-    return table.fillna({name: mean for name in BASELINES})
 
 
 def _expect_both_classes(table: pd.DataFrame) -> None:

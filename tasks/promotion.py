@@ -18,7 +18,7 @@ from rancast.models import ModelCard
 from rancast.references import Reference
 from rancast.settings import load_settings
 from rancast.trainings import Fit, FoundChampion, Tracked, Training
-from tasks.registry import Registry
+from tasks.registry import Registry, verify_in_clean_process
 from tasks.steps import load_frame
 from tasks.stores import open_lake, open_ledger
 
@@ -97,7 +97,7 @@ def apply_decision(
     registry = Registry(load_settings().tracking)
     if decision is not None and decision.promote:
         stored = registry.download_model(name, version, fit.made["model"].digest)
-        registry.verify_in_clean_process(stored.model, stored.card, stored.golden)
+        verify_in_clean_process(stored.model, stored.card, stored.golden)
         ledger.advance(name, found.pointer, _promotion(training, fit, version, found, decision))
     pointer = ledger.pointer(name)
     registry.tag_version(name, version, _decision_tags(version, pointer, decision))

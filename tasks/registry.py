@@ -392,18 +392,18 @@ class Registry:
 
     def _explain(self, error: Exception, action: str) -> str:
         text = _scrubbed(" ".join(str(error).split()), self.tracking_uri)
-        # of a request's many wrappings, the innermost says what happened
-        text = text.rpartition("Caused by ")[2] if "API request to" in text else text
         code = getattr(error, "error_code", None)
-        if "API request to" in str(error) or code is None:
-            return (
-                f"MLflow at {self.place} did not {action}: no usable answer ({text[:300]}); see "
-                f"that it runs, or correct {SETTING}."
-            )
         if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
             return (
                 f"MLflow at {self.place} did not {action}: access refused ({text[:300]}); set "
                 f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD for {SETTING}."
+            )
+        if code is None or re.search("failed with (timeout )?exception", text):
+            # of a request's many wrappings, the innermost says what happened
+            cause = text.rpartition("Caused by ")[2].rstrip(")'\"")
+            return (
+                f"MLflow at {self.place} did not {action}: no usable answer ({cause[:300]}); see "
+                f"that it runs, or correct {SETTING}."
             )
         return f"MLflow at {self.place} did not {action}: {text[:500]} ({code})."
 

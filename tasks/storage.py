@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 RESERVED = ".rancast-"
 NAME_LIMIT = 1024
 LOCK_SECONDS = 25
+NOT_A_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # as many transfers at a time as the client's pool keeps connections
 WORKERS = 10
 # the service gives checksums of ranges up to 4 MiB only
@@ -164,7 +165,7 @@ class FileStore:
         path = self._path(folder) if folder else self._root
         try:
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError):
+        except NOT_A_FILE:
             return
         for entry in entries:
             if entry.name.startswith(RESERVED):
@@ -191,11 +192,9 @@ class FileStore:
 
     def read(self, name: str) -> bytes:
         path = self._path(check_name(name))
-        try:
-            with self._explained(name):
-                return path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise ObjectNotFound(f"there is no object {name!r} in {self.url}.") from None
+        with self._explained(name), contextlib.suppress(*NOT_A_FILE):
+            return path.read_bytes()
+        raise ObjectNotFound(f"there is no object {name!r} in {self.url}.")
 
     def read_many(self, names: Sequence[str]) -> Contents:
         return [self.read(name) for name in names]
@@ -205,7 +204,9 @@ class FileStore:
         return data, sha256(data)
 
     def exists(self, name: str) -> bool:
-        return self._path(check_name(name)).is_file()
+        path = self._path(check_name(name))
+        with self._explained(name):
+            return path.is_file()
 
     def write(self, name: str, data: bytes) -> None:
         path = self._writable(name)
@@ -214,7 +215,7 @@ class FileStore:
 
     def write_if_absent(self, name: str, data: bytes) -> bytes:
         path = self._writable(name)
-        with self._explained(name), _temporary(path, data) as temporary:
+        with self._explained(name), self._lock(name), _temporary(path, data) as temporary:
             # a link appears whole or not at all, and never replaces what is there
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, path)
@@ -236,7 +237,7 @@ class FileStore:
     def delete(self, name: str) -> None:
         path = self._writable(name)
         with self._explained(name), self._lock(name):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            with contextlib.suppress(*NOT_A_FILE):
                 path.unlink()
                 _flush_folder(path.parent)
 
@@ -260,7 +261,7 @@ class FileStore:
     def _lock(self, name: str) -> Iterator[None]:
         """Exclude other writers of `name`, in any process of this machine."""
         folder = self._root / f"{RESERVED}locks"
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         # 256 lock files serve all names, so that they need no cleaning up
         path = folder / sha256(name.encode())[:2]
         try:
@@ -274,11 +275,9 @@ class FileStore:
 
     @contextlib.contextmanager
     def _explained(self, name: str) -> Iterator[None]:
-        """Turn the operating system's refusals into one sentence; absence is left as it is."""
+        """Turn the operating system's refusals into one sentence."""
         try:
             yield
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise
         except OSError as error:
             raise StorageError(
                 f"{name!r} in {self.url}: {error.strerror}; check the free space and the "

@@ -198,8 +198,8 @@ def _raised(info: Any) -> dict[str, Any] | None:
 
 def _told(raised: dict[str, Any], is_private: bool) -> str:
     # the first exception of the traceback is the cause, the others are what GX made of it
-    kinds = re.findall(r"^(?:\w+\.)*(\w+)(?=:|$)", str(raised.get("exception_traceback")), re.M)
-    kind = next((name for name in kinds if name != "Traceback"), "an exception")
+    found = re.search(r"^(?:\w+\.)*(\w+)(?=:|$)", str(raised.get("exception_traceback")), re.M)
+    kind = found[1] if found else "an exception"
     if is_private:
         # a message such as "could not convert string to float: ..." quotes the cell
         return f"{kind} in Great Expectations"

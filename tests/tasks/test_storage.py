@@ -222,6 +222,21 @@ class TestEveryStore:
             won = [data for data in pool.map(attempt, range(16)) if data is not None]
         assert won == [store.read("p")]
 
+    def test_creating_and_expecting_nothing_exclude_each_other(self, store: Store) -> None:
+        """Of eight writers of each kind at once one wins, and the others learn of it."""
+
+        def attempt(number: int) -> bool:
+            data = f"writer {number}".encode()
+            try:
+                if number % 2:
+                    return store.write_if_absent("p", data) == data
+                return bool(store.write_if_match("p", data, None))
+            except WriteConflict:
+                return False
+
+        with ThreadPoolExecutor(16) as pool:
+            assert sum(pool.map(attempt, range(16))) == 1
+
     def test_no_increment_is_lost(self, store: Store) -> None:
         """Eight threads that count up by compare-and-set reach the sum."""
         store.write("n", b"0 from the start")
@@ -318,6 +333,7 @@ class TestFiles:
     ) -> None:
         """The file is flushed, then named, then its folder flushed: a power cut loses no half."""
         files.write("a/old", b"0")
+        files.delete("never/was")  # so that the folder of the locks is there
         calls = []
         real_flush = os.fsync
 
@@ -397,6 +413,19 @@ class TestFiles:
         with pytest.raises(StorageError, match="'file'.*link or not a plain file"):
             files.list("")
         assert (outside / "secret").read_bytes() == b"1"
+
+    def test_an_object_is_not_a_folder_as_well(self, files: Store) -> None:
+        """What only a folder cannot store is an error that names it, and changes nothing."""
+        files.write("a/b", b"1")
+        for name in ("a", "a/b/c"):
+            with pytest.raises(StorageError, match=f"'{name}'"):
+                files.write(name, b"2")
+            with pytest.raises(StorageError, match=f"'{name}'"):
+                files.write_if_match(name, b"2", None)
+            with pytest.raises(StorageError, match=f"'{name}'"):
+                files.write_if_absent(name, b"2")
+            files.delete(name)
+        assert [item.name for item in files.list("")] == ["a/b"] and files.read("a/b") == b"1"
 
     def test_a_file_with_a_hostile_name_is_named(self, files: Store, folder: Path) -> None:
         """A name that no store would take stops the listing instead of being left out."""

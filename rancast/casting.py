@@ -131,7 +131,10 @@ def _parse_integer(text: Any, column: Column) -> _Parsed:
         is_beyond = ~np.array(fits, dtype=bool)
         values = pc.cast(pc.if_else(pa.array(is_beyond), None, digits), pa.int64())
     return _Parsed(
-        pd.array(values, dtype="Int64"),
+        # Not from values with nulls, which numpy would turn into floats
+        pd.arrays.IntegerArray(
+            values.fill_null(0).to_numpy(zero_copy_only=False), _mask(values.is_null())
+        ),
         {
             "is not a whole number": is_present & ~is_integer,
             "does not fit into 64 bits": is_beyond,

@@ -36,7 +36,8 @@ def parse_duration(value: Any) -> timedelta:
         return value
     if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "").isdigit():
         try:
-            parsed = pd.Timedelta(value)
+            # pandas gives up on a small d for days, which is how people write it
+            parsed = pd.Timedelta(re.sub(r"(?<=[0-9 ])d(?![a-z])", "D", value))
             if not pd.isna(parsed):
                 return parsed.to_pytimedelta()
         except ValueError:

@@ -102,7 +102,8 @@ def find_metric(
         metric = METRICS[name]
     elif threshold is None:
         raise ConfigurationError(
-            f"metric {name!r} needs a decision threshold; state alerts.per_day in the use case."
+            f"metric {name!r} needs a decision threshold: it is evaluated where alerts.per_day is "
+            f"stated, but cannot be what candidates are compared by; take {', '.join(METRICS)}."
         )
     else:
         metric = _AT_THRESHOLD[name](threshold, days or 1)

@@ -137,7 +137,9 @@ def curate(
 def _in_order(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     # sorting the ranks is several times faster than sorting a million strings
     ranks = [pd.factorize(frame[name], sort=True)[0] for name in reversed(by)]
-    return frame.iloc[np.lexsort(ranks)].reset_index(drop=True)
+    order = np.lexsort(ranks)
+    is_sorted = bool((order[1:] > order[:-1]).all())
+    return (frame if is_sorted else frame.iloc[order]).reset_index(drop=True)
 
 
 def _judge(typed: pd.DataFrame, suite: Suite, verdicts: Mapping[str, Verdict]) -> list[_Judged]:

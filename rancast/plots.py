@@ -231,20 +231,12 @@ def predicted_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: F
         width=11.0,
     )
     step = _step(predictions["time"])
-    grouped = predictions.groupby(predictions["time"].dt.floor(step))[["y", "prediction"]].mean()
-    above.plot(grouped.index, grouped["y"], color=ACTUAL, linewidth=1.0, label="actual")
-    above.plot(grouped.index, grouped["prediction"], color=MODEL, label=card.candidate)
+    _draw_mean(above, predictions, "y", step, color=ACTUAL, linewidth=1.0, label="actual")
+    _draw_mean(above, predictions, "prediction", step, color=MODEL, label=card.candidate)
     if "seasonal" in baselines:
-        seasonal = baselines["seasonal"]
-        mean = seasonal.groupby(seasonal["time"].dt.floor(step))["prediction"].mean()
-        above.plot(
-            mean.index,
-            mean,
-            color=BASELINE_COLOURS["seasonal"],
-            linestyle="--",
-            linewidth=1.0,
-            label="baseline: seasonal",
-        )
+        look = {"color": BASELINE_COLOURS["seasonal"], "linestyle": "--", "linewidth": 1.0}
+        label = "baseline: seasonal"
+        _draw_mean(above, baselines["seasonal"], "prediction", step, label=label, **look)
     what = "share of entities with a breach" if is_class else "value"
     above.set_ylabel(f"{what},\nmean per {_words(step)}")
     above.legend(loc="upper left", ncols=3, frameon=False)
@@ -256,6 +248,12 @@ def predicted_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: F
             axes.yaxis.set_major_formatter("{x:.0%}")
     _leave_room(above)
     return _png(figure)
+
+
+def _draw_mean(axes: "Axes", frame: pd.DataFrame, column: str, step: str, **look: Any) -> None:
+    """Draw the mean over entities per `step`; times without rows break the line."""
+    means = frame.groupby(frame["time"].dt.floor(step))[column].mean().asfreq(step)
+    axes.plot(means.index, means, marker=".", markersize=2.5, **look)
 
 
 def _draw_hardest(axes: "Axes", predictions: pd.DataFrame, card: ModelCard) -> None:
@@ -286,7 +284,7 @@ def _draw_hardest(axes: "Axes", predictions: pd.DataFrame, card: ModelCard) -> N
             label=card.candidate,
         )
     axes.set_ylabel(f"{str(entity)[:24]}\n(the hardest entity)")
-    axes.legend(loc="upper left", ncols=3, frameon=False)
+    axes.legend(loc="upper left", ncols=3, edgecolor="none", framealpha=0.9)
     _leave_room(axes)
 
 
@@ -345,46 +343,36 @@ def predicted_against_actual(
 
 def residuals_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: Frames) -> bytes:
     """Draw the residuals of each day as boxes, the model's beside the last value's."""
-    import seaborn
-
     figure, axes = _canvas(
         f"{card.candidate}: residuals over the holdout",
         "actual minus predicted per UTC day; boxes: quartiles, whiskers: 5 % to 95 %",
         width=11.0,
     )
-    compared = {card.candidate: predictions}
+    compared = [(card.candidate, MODEL, predictions)]
     if "last_value" in baselines:
-        compared["baseline: last value"] = baselines["last_value"]
-    parts = [
-        pd.DataFrame(
-            {
-                "day": frame["time"].dt.strftime("%d %b"),
-                "at": frame["time"],
-                "residual": frame["y"] - frame["prediction"],
-                "model": name,
-            }
+        name, colour = "baseline: last value", BASELINE_COLOURS["last_value"]
+        compared.append((name, colour, baselines["last_value"]))
+    days = sorted(predictions["time"].dt.floor("D").unique())
+    width = 0.8 / len(compared)
+    for place, (name, colour, frame) in enumerate(compared):
+        residual = (frame["y"] - frame["prediction"]).groupby(frame["time"].dt.floor("D"))
+        at = np.arange(len(days)) + (place - (len(compared) - 1) / 2) * width
+        axes.boxplot(
+            [residual.get_group(day) for day in days],
+            positions=at,
+            widths=0.85 * width,
+            whis=(5, 95),
+            showfliers=False,
+            patch_artist=True,
+            boxprops={"facecolor": colour, "linewidth": 0.8},
+            medianprops={"color": "#000000"},
+            label=name,
         )
-        for name, frame in compared.items()
-    ]
-    rows = pd.concat(parts, ignore_index=True).sort_values("at", kind="stable")
-    seaborn.boxplot(
-        data=rows,
-        x="day",
-        y="residual",
-        hue="model",
-        hue_order=list(compared),
-        palette=[MODEL, BASELINE_COLOURS["last_value"]][: len(compared)],
-        whis=(5, 95),
-        showfliers=False,
-        linewidth=0.8,
-        gap=0.1,
-        ax=axes,
-    )
     axes.axhline(0, color="#333333", linewidth=0.8)
-    axes.set(xlabel="", ylabel="actual minus predicted value")
-    axes.legend(loc="upper left", ncols=2, frameon=False, title=None)
-    if rows["day"].nunique() > 12:
-        axes.tick_params(axis="x", rotation=60)
+    labels = [f"{day:%d %b}" for day in days]
+    axes.set_xticks(range(len(days)), labels, rotation=60 if len(days) > 12 else 0)
+    axes.set_ylabel("actual minus predicted value")
+    axes.legend(loc="upper left", ncols=2, frameon=False)
     _leave_room(axes)
     return _png(figure)
 

@@ -164,7 +164,8 @@ class _Text:
     def _undecodable_lines(self) -> Places:
         suspects = np.unique(self._lines_of(np.flatnonzero(self.octets >= 128)))
         is_broken = [not _is_encodable(self.line(number)) for number in suspects]
-        return suspects[np.array(is_broken, dtype=bool)]
+        undecodable: Places = suspects[np.array(is_broken, dtype=bool)]
+        return undecodable
 
     def record_from(self, start: int, width: int | None, unbroken: frozenset[int]) -> _Record:
         """Read the record that starts at a line that is not blank.

@@ -85,8 +85,8 @@ def test_metric_of_the_other_problem_is_refused() -> None:
 
 
 def test_threshold_metric_needs_a_threshold() -> None:
-    """Precision without a threshold says where a threshold comes from."""
-    with pytest.raises(ConfigurationError, match="state alerts.per_day"):
+    """Precision without a threshold says where one comes from, and what to take instead."""
+    with pytest.raises(ConfigurationError, match="where alerts.per_day is stated, but cannot"):
         find_metric("precision", "classification")
 
 

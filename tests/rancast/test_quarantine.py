@@ -1,5 +1,7 @@
 """What is written down of a row that is set aside."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +49,24 @@ def test_a_row_names_every_broken_rule_and_shows_the_first() -> None:
         }
     )
     pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_record_is_json_whatever_its_cells_hold() -> None:
+    """Quotes, line breaks, infinities and flags come back from the record as they were."""
+    cells = {
+        "word": pd.array(['a "b"\n\u00e9\\', None, "x"], dtype="str"),
+        "ms": [np.inf, 0.1 + 0.2, -1e-300],
+        "n": pd.array([2**53 + 1, None, -1], dtype="Int64"),
+        "is_on": pd.array([True, None, False], dtype="boolean"),
+    }
+    frame = pd.DataFrame({**cells, "_blob": "b.csv", "_line": [2, 3, 4]})
+    rule = [Finding("rule", "", np.array([True, True, True]))]
+    found = quarantine(frame, rule, list(cells), is_private=False)
+    assert [json.loads(record) for record in found["record"]] == [
+        {"word": 'a "b"\n\u00e9\\', "ms": "inf", "n": 2**53 + 1, "is_on": True},
+        {"word": None, "ms": 0.1 + 0.2, "n": None, "is_on": None},
+        {"word": "x", "ms": -1e-300, "n": -1, "is_on": False},
+    ]
 
 
 def test_a_row_of_a_subscriber_shows_no_cell() -> None:

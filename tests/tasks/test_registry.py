@@ -843,6 +843,28 @@ def test_stalled_server_is_given_up_on(
     assert 3 * int(DEFAULTS["MLFLOW_HTTP_REQUEST_TIMEOUT"]) + waits < 30
 
 
+class _Refusal(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+        self.wfile.write(b"You are not authenticated.")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Write nothing."""
+
+
+def test_refused_credentials_name_their_settings(use_case: str) -> None:
+    """A server that wants a login is not mistaken for one that is down."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusal)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(RegistryError, match="access refused.*MLFLOW_TRACKING_USERNAME"):
+            Registry(f"http://127.0.0.1:{server.server_port}").aliases(use_case)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.parametrize("uri", ["postgresql://operator:{0}@127.0.0.1:1/db", "nonsense://x"])
 def test_uri_that_cannot_be_used_is_an_error(uri: str, use_case: str) -> None:
     """A URI of an unknown kind, or whose driver is missing, is told without its password."""

@@ -1,0 +1,217 @@
+"""Runs the main job again and again in forked children, killing each at another effect.
+
+A process of its own, started by `test_kill.py`: everything is imported once, no thread runs, and
+each attempt is a fork. An effect is a file put in its place (of the lake, the ledger or MLflow's
+artifacts) or an MLflow call that writes; the child ends itself with SIGKILL just before its n-th.
+What is replaced here is what has no effect on the outside world and costs seconds: the plots, and
+the start of a second Python for the golden rows, which are checked in this process instead.
+
+Usage: driver.py TEMPLATE WORK FIRST STRIDE, prints one JSON line for each point.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import prefect.flow_engine
+
+USE_CASE, AS_OF = "tiny", date(2024, 3, 6)
+MLFLOW_WRITES = (
+    "create_experiment create_run log_batch log_artifacts set_tag set_terminated delete_run "
+    "create_registered_model create_model_version set_model_version_tag "
+    "set_registered_model_alias delete_registered_model_alias delete_model_version"
+).split()
+
+
+def preload() -> None:
+    """Import what a run needs, and nothing that starts a thread."""
+    import great_expectations  # noqa: F401
+    import mlflow.sklearn  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
+    import sklearn.pipeline  # noqa: F401
+    import skops.io  # noqa: F401
+
+    import flows.daily  # noqa: F401
+
+
+def attempt(home: Path, kill_at: int | None) -> int:
+    """Run the main job in a child that dies before its n-th effect; return its exit status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            count = run(home, kill_at)
+            (home / "effects").write_text(str(count))
+        except BaseException as error:
+            (home / "error").write_text(repr(error))
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run(home: Path, kill_at: int | None) -> int:
+    """Run `daily` on a home; return how many effects it had."""
+    os.environ["RANCAST_HOME"] = str(home)
+    log = os.open(home / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    effects = Effects(kill_at)
+    effects.watch()
+    # joining the thread that says "still alive" every 180 s takes a second for each flow
+    prefect.flow_engine._send_heartbeats = lambda engine, **given: nullcontext()
+
+    from flows.daily import daily
+
+    daily([USE_CASE], AS_OF)
+    return effects.count
+
+
+class Effects:
+    """Counts effects, and dies before the one that was asked for."""
+
+    def __init__(self, kill_at: int | None) -> None:
+        self.count, self.kill_at = 0, kill_at
+
+    def watch(self) -> None:
+        """Stand before every call that changes the outside world."""
+        from mlflow import MlflowClient
+
+        import rancast.models
+        import tasks.promotion
+
+        for name in ("replace", "link", "rename"):
+            setattr(os, name, self._counted(getattr(os, name)))
+        for name in MLFLOW_WRITES:
+            setattr(MlflowClient, name, self._counted(getattr(MlflowClient, name)))
+        tasks.promotion.plots.for_candidate = lambda *given: {"plot.txt": b"a plot"}
+
+        def check(model: bytes, card: Any, golden: Any) -> None:
+            rancast.models.check_golden(
+                rancast.models.load(model, card.model_sha256), golden, card
+            )
+
+        tasks.promotion.verify_in_clean_process = check
+
+    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*given: Any, **named: Any) -> Any:
+            self.count += 1
+            if self.count == self.kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*given, **named)
+
+        return counted
+
+
+def content(home: Path) -> dict[str, str]:
+    """Return what a run leaves, name -> digest, without times, run ids and volatile bytes.
+
+    Model bytes differ from dump to dump, so models count by number, and whatever names one is
+    compared without its digest: the ledger's entries by what they say of other outputs.
+    """
+    lake = home / ".local" / "lake"
+    found = {}
+    for path in sorted(lake.rglob("*")):
+        name = path.relative_to(lake).as_posix()
+        if path.is_file() and not hidden(name):
+            found[stable_name(name)] = digest_of(name, path.read_bytes())
+    return found | registry(home)
+
+
+def hidden(name: str) -> bool:
+    """Tell whether a file is the store's own: a lock, or a temporary file of a killed writer."""
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def stable_name(name: str) -> str:
+    """Return a name without the digest of a model, which no second run would repeat."""
+    return "models/tiny/MODEL.skops" if name.endswith(".skops") else name
+
+
+def digest_of(name: str, data: bytes) -> str:
+    """Digest a file's content; JSON without what differs from run to run."""
+    if name.endswith(".skops"):
+        return "a model"
+    if name.endswith(".json"):
+        data = json.dumps(without_volatile(json.loads(data)), sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+VOLATILE = {"model", "model_sha256", "at", "run_id", "candidates", "etag"}
+
+
+def without_volatile(value: Any) -> Any:
+    """Drop keys whose values are times, MLflow's ids, or depend on a model's bytes."""
+    if isinstance(value, dict):
+        return {k: without_volatile(v) for k, v in value.items() if k not in VOLATILE}
+    if isinstance(value, list):
+        return [without_volatile(item) for item in value]
+    return value
+
+
+QUERIES = {
+    "runs": "SELECT name, status, lifecycle_stage FROM runs WHERE lifecycle_stage = 'active'"
+    " ORDER BY name",
+    "params": "SELECT r.name, p.key, p.value FROM params p JOIN runs r USING (run_uuid)"
+    " WHERE r.lifecycle_stage = 'active' ORDER BY 1, 2",
+    "metrics": "SELECT r.name, m.key, m.value, m.timestamp FROM metrics m"
+    " JOIN runs r USING (run_uuid) WHERE r.lifecycle_stage = 'active' ORDER BY 1, 2",
+    "versions": "SELECT name, version, current_stage FROM model_versions"
+    " WHERE current_stage != 'Deleted_Internal' ORDER BY 1, 2",
+    "aliases": "SELECT name, alias, version FROM registered_model_aliases ORDER BY 1, 2",
+    "decisions": "SELECT name, version, key, value FROM model_version_tags"
+    " WHERE key NOT LIKE '%sha256' ORDER BY 1, 2, 3",
+}
+
+
+def registry(home: Path) -> dict[str, str]:
+    """Return what MLflow holds: active runs, params, metrics, versions, aliases, decisions."""
+    with sqlite3.connect(home / ".local" / "mlflow" / "mlflow.db") as database:
+        return {
+            f"mlflow {name}": json.dumps(database.execute(query).fetchall())
+            for name, query in QUERIES.items()
+        }
+
+
+def point(template: Path, home: Path, kill_at: int | None) -> dict[str, Any]:
+    """Kill a run at one effect, run again, and say how both went and what is there."""
+    shutil.copytree(template, home)
+    killed = attempt(home, kill_at)
+    again = attempt(home, None) if killed == -signal.SIGKILL else killed
+    error = (home / "error").read_text() if (home / "error").exists() else ""
+    result = {
+        "kill_at": kill_at,
+        "was_killed": killed == -signal.SIGKILL,
+        "status": again,
+        "error": error,
+        "log": (home / "log").read_text()[-3000:] if again else "",
+        "content": content(home) if not again else {},
+    }
+    if not again:
+        shutil.rmtree(home)
+    return result
+
+
+def main() -> None:
+    """Try the points FIRST, FIRST + STRIDE, ... until one passes through."""
+    template, work = Path(sys.argv[1]), Path(sys.argv[2])
+    kill_at, stride = int(sys.argv[3]), int(sys.argv[4])
+    preload()
+    print(json.dumps(point(template, work / "undisturbed", None)), flush=True)
+    while True:
+        result = point(template, work / f"killed-{kill_at}", kill_at)
+        print(json.dumps(result), flush=True)
+        if not result["was_killed"] or result["status"]:
+            return
+        kill_at += stride
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Pictures: the same bytes again, no shared state, and nothing drawn that is not there."""
+
+import re
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rancast import plots
+from rancast.errors import EvidenceError
+from rancast.evaluation import Evaluation, Interval, evaluate
+from rancast.models import ModelCard
+from rancast.use_cases import Problem
+
+IMPORTANCE = pd.DataFrame(
+    {
+        "feature": ["load", "hour"],
+        "importance_mean": [0.2, -0.01],
+        "importance_std": [0.02, 0.01],
+    }
+)
+
+
+def predictions(problem: Problem = "classification", rows: int = 240) -> pd.DataFrame:
+    """Return two entities over a few days."""
+    random = np.random.default_rng(4)
+    time = pd.Timestamp("2024-03-01", tz="UTC") + pd.to_timedelta(np.arange(rows) // 2, unit="h")
+    value = random.random(rows)
+    y = (random.random(rows) < value**2).astype(float) if problem == "classification" else value
+    prediction = np.clip(value + random.normal(0, 0.1, rows), 0, 1)
+    return pd.DataFrame(
+        {"entity": ["a", "b"] * (rows // 2), "time": time, "y": y, "prediction": prediction}
+    )
+
+
+def card(problem: Problem, **changes: Any) -> ModelCard:
+    """Return a card for these predictions."""
+    values: dict[str, Any] = {
+        "candidate": "boosting",
+        "estimator": "HistGradientBoostingClassifier",
+        "params": {},
+        "features": ("load", "hour"),
+        "categories": (),
+        "problem": problem,
+        "threshold": 0.6 if problem == "classification" else None,
+        "train_end": "2024-02-29T00:00:00+00:00",
+        "refit": False,
+        "model_sha256": "0" * 64,
+    }
+    return ModelCard(**values | changes)
+
+
+def draw(problem: Problem, frame: pd.DataFrame | None = None) -> dict[str, bytes]:
+    """Draw all pictures of one candidate."""
+    shown = predictions(problem) if frame is None else frame
+    metrics = ("average_precision",) if problem == "classification" else ("mae",)
+    baselines = {
+        "last_value": shown.assign(prediction=shown["y"].shift(2, fill_value=0.0)),
+        "seasonal": shown.assign(prediction=0.3 + 0.1 * (shown.index % 3)),
+        "majority": shown.assign(prediction=0.5),
+    }
+    found = evaluate(shown, problem, metrics, seed=1)
+    return plots.for_candidate(shown, card(problem), found, IMPORTANCE, baselines)
+
+
+def size(png: bytes) -> tuple[int, int]:
+    """Return width and height from a PNG's header."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+@pytest.mark.parametrize(
+    ("problem", "special"),
+    [
+        ("classification", {"precision_recall.png", "calibration.png"}),
+        ("regression", {"predicted_against_actual.png", "residuals.png"}),
+    ],
+)
+def test_each_problem_has_its_pictures(problem: Problem, special: set[str]) -> None:
+    """Both problems show importance and time; curves or residuals come as they fit."""
+    drawn = draw(problem)
+    assert set(drawn) == special | {"importance.png", "predicted_over_time.png"}
+    for png in drawn.values():
+        assert size(png) > (800, 300)
+
+
+def test_pictures_are_the_same_bytes_in_any_thread() -> None:
+    """Three threads drawing at the same time draw what one draws alone, byte for byte."""
+    alone = draw("classification")
+    with ThreadPoolExecutor(3) as pool:
+        for together in pool.map(draw, ["classification"] * 3):
+            assert together == alone
+
+
+def test_no_figure_stays_behind() -> None:
+    """Nothing is registered with pyplot, whose figures would never be freed."""
+    from matplotlib import pyplot
+
+    draw("regression")
+    assert pyplot.get_fignums() == []
+
+
+def test_bytes_hold_no_version_and_no_date() -> None:
+    """A PNG of ours carries no text that changes with the library or the clock."""
+    for png in draw("regression").values():
+        assert b"tEXt" not in png and b"Software" not in png and b"tIME" not in png
+
+
+def test_a_single_class_has_no_curves() -> None:
+    """Without a positive row there is no precision-recall curve; the rest is drawn."""
+    drawn = draw("classification", predictions().assign(y=0.0))
+    assert set(drawn) == {"importance.png", "predicted_over_time.png"}
+
+
+def test_few_rows_with_gaps_are_drawn() -> None:
+    """A trace of a minute, and one of a single row a day later, do not break a picture."""
+    frame = predictions("regression", rows=60)
+    frame["time"] = pd.Timestamp("2020-02-14", tz="UTC") + pd.to_timedelta(frame.index, unit="s")
+    frame["entity"] = "trace_1"
+    last = frame.tail(1).assign(entity="trace_2", time=frame["time"].max() + pd.Timedelta("1D"))
+    drawn = draw("regression", pd.concat([frame, last], ignore_index=True))
+    assert len(drawn) == 4
+
+
+def test_undefined_importance_says_so_instead_of_drawing_bars() -> None:
+    """Importances that are all missing give a picture with a sentence."""
+    undefined = IMPORTANCE.assign(importance_mean=np.nan)
+    assert size(plots.feature_importance(undefined, card("classification"), "roc_auc"))[0] > 800
+
+
+def test_calibration_groups_hold_equal_rows_and_bounds_around_the_share() -> None:
+    """Ten groups of 24 rows rise in prediction, each share within its bounds."""
+    groups = plots._calibration_groups(predictions())
+    assert len(groups) == 10 and groups["prediction"].is_monotonic_increasing
+    assert ((groups["low"] <= groups["y"]) & (groups["y"] <= groups["high"])).all()
+    certain = plots._calibration_groups(predictions().assign(y=0.0))
+    # Wilson's upper bound for 0 of 24: z^2 / (n + z^2)
+    np.testing.assert_allclose(certain["high"], 1.96**2 / (24 + 1.96**2))
+    assert certain["low"].abs().max() < 1e-12
+
+
+def evaluation(value: float | None) -> Evaluation:
+    """Return an evaluation with or without an average precision."""
+    return Evaluation(
+        problem="classification",
+        metrics={} if value is None else {"average_precision": Interval(value=value)},
+        rows=10,
+        positives=2,
+        clusters={"entity": 2, "day": 2},
+        confidence=0.95,
+    )
+
+
+def test_leaderboard_lists_whoever_has_no_metric() -> None:
+    """A candidate without the metric gets its line; nobody with it is an error."""
+    board = plots.leaderboard(
+        {"forest": evaluation(0.4), "broken": evaluation(None)},
+        {"majority": evaluation(0.1)},
+        "average_precision",
+    )
+    assert size(board)[1] > 300
+    with pytest.raises(EvidenceError, match="nobody has average_precision"):
+        plots.leaderboard({"broken": evaluation(None)}, {}, "average_precision")
+
+
+def test_exploring_page_is_self_contained() -> None:
+    """The page loads nothing from anywhere, is the same again, and runs no entity's name."""
+    frame = predictions().assign(entity="</script><script>alert(1)</script>")
+    page = plots.explore_html(frame)
+    assert page == plots.explore_html(frame)
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page[:5000] + page[-20000:])
+    assert "<script>alert(1)" not in page
+
+
+def test_exploring_page_is_downsampled() -> None:
+    """Ten thousand rows become at most two thousand points, with the same mean."""
+    time = pd.date_range("2024-03-01", periods=10_000, freq="s", tz="UTC")
+    rows = pd.DataFrame({"time": time, "y": np.arange(10_000.0), "prediction": 1.0})
+    thin = plots._downsample(rows)
+    assert 1_000 < len(thin) <= plots.EXPLORE_POINTS
+    assert thin["y"].mean() == pytest.approx(rows["y"].mean(), rel=0.01)

@@ -87,7 +87,7 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
         problem=view.problem,
         threshold=_threshold(candidate, found.params, train, view),
         fold_score=float(found.trials.loc[found.trials["is_chosen"], "score_mean"].iloc[0]),
-        train_end=fitted_on.time.iloc[-1].isoformat(),
+        train_end=fitted_on.time.max().isoformat(),
         refit=view.refit_on_holdout,
         model_sha256=sha256(model),
     )

@@ -254,8 +254,8 @@ def _angle_of_day(time: pd.DatetimeIndex) -> Floats:
 
 _CALENDAR: dict[CalendarPart, Callable[[pd.DatetimeIndex], Any]] = {
     "hour": lambda time: time.hour,
-    "weekday": lambda time: time.dayofweek,
-    "is_weekend": lambda time: time.dayofweek >= 5,
+    "weekday": lambda time: time.day_of_week,
+    "is_weekend": lambda time: time.day_of_week >= 5,
     "minute_of_day_sin": _sine_of_day,
     "minute_of_day_cos": _cosine_of_day,
 }

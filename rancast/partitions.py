@@ -111,7 +111,8 @@ def curate(
     typed = _in_order(pulled.typed, ["_blob", "_line"])
     judged = _judge(typed, suite, verdicts)
     rows = _sort_rows(typed, pulled.rejected, judged, dataset, day)
-    coverage = _coverage(rows.kept, {*register, *pulled.inventory.entities}, dataset, day)
+    expected = _believable({*register, *pulled.inventory.entities}, suite, dataset)
+    coverage = _coverage(rows.kept, expected, dataset, day)
     results = _results(rows, judged, coverage, dataset)
     reasons = refusals(
         pulled.inventory.refusals, results, len(typed) > 0, (dataset.name, suite.name)
@@ -203,7 +204,22 @@ def _without_key(typed: pd.DataFrame, judged: list[_Judged], dataset: Dataset) -
     ]
 
 
-def _coverage(kept: pd.DataFrame, entities: set[str], dataset: Dataset, day: date) -> float | None:
+def _believable(entities: set[str], suite: Suite, dataset: Dataset) -> list[str]:
+    """Return the entities that break no critical rule on their column alone.
+
+    Garbled ids reach the register, too; each would count as an entity that is silent all day.
+    """
+    column = dataset.entity
+    if column is None or dataset.columns[column].type != "string":
+        return sorted(entities)
+    names = pd.DataFrame({column: pd.array(sorted(entities), dtype="str")})
+    for item in suite.expectations:
+        if item.is_row and item.is_critical and item.columns == (column,):
+            names = names[~rows_breaking(names, item.type, item.kwargs)]
+    return names[column].tolist()
+
+
+def _coverage(kept: pd.DataFrame, entities: list[str], dataset: Dataset, day: date) -> float | None:
     """Return which share of entities x periods of the day has a row; None for events."""
     period = dataset.time.period
     if dataset.kind == "events" or period is None:

@@ -467,6 +467,11 @@ class FeatureView(Document):
                 )
         _expect_columns(dataset, "entity", [self.entity], ("string",))
         _expect_columns(dataset, "features", self.features.numeric_columns, _NUMERIC)
+        if self.entity in self.features.categories:
+            raise ConfigurationError(
+                f"features.categories names {self.entity!r}, but the entity itself is no feature; "
+                "features.history gives each entity's own past."
+            )
         _expect_columns(dataset, "features.categories", self.features.categories, ("string",))
         if self.where is not None:
             _expect_condition(dataset, "where", self.where)

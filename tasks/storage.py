@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import io
 import ipaddress
+import logging
 import os
 import re
 import secrets
@@ -472,7 +473,7 @@ class AzureStore:
 
         try:
             yield
-        except (AzureError, OSError) as error:
+        except (AzureError, OSError, ValueError) as error:
             raise self._place.explain(error, name) from None
 
 
@@ -547,7 +548,8 @@ class _Place(NamedTuple):
 
     @property
     def credential_setting(self) -> str:
-        return self.setting.removesuffix("_URL") + "_CONNECTION_STRING"
+        own = self.setting.removesuffix("_URL") + "_CONNECTION_STRING"
+        return f"{own} (or AZURE_STORAGE_CONNECTION_STRING)"
 
     def explain(self, error: Exception, name: str) -> StorageError:
         """Say what an error of the client means, by its code only: its text may hold secrets."""
@@ -567,6 +569,11 @@ class _Place(NamedTuple):
             )
         if status in (401, 403):
             return self.refused(code)
+        if status == 200 or isinstance(error, ValueError):
+            return StorageUnreachable(
+                f"what answers at {self.url} is not Blob Storage ({type(error).__name__}); "
+                f"correct {self.setting}."
+            )
         if status is None:
             return StorageUnreachable(
                 f"nobody answers at {self.url} ({type(error).__name__}); "
@@ -609,6 +616,8 @@ class _Credential:
             if self._source is None:
                 from azure.identity import DefaultAzureCredential
 
+                # its warning is a page that says what our error says in a line
+                logging.getLogger("azure.identity").setLevel(logging.ERROR)
                 self._source = DefaultAzureCredential()
             return self._source.get_token(*scopes, **options)
         except (AzureError, ValueError) as error:
@@ -700,8 +709,12 @@ def _place(parts: urllib.parse.SplitResult, setting: str) -> _Place:
         )
     endpoint = f"{parts.scheme}://{parts.netloc.lower()}" + (f"/{account}" if is_in_path else "")
     prefix = "/".join(folders[1:])
-    if prefix:
-        check_name(prefix)
+    try:
+        _check_prefix(f"{prefix}/" if prefix else "")
+    except StorageError as error:
+        raise ConfigurationError(
+            f"{setting} (at {host}) has a prefix that cannot be: {error}"
+        ) from None
     return _Place(setting, endpoint, account, folders[0], prefix and f"{prefix}/")
 
 

@@ -124,3 +124,10 @@ def real_data() -> Path:
         reason = f"the public data sets are not at {folder}"
         (pytest.fail if os.environ.get(NEEDS_REAL_DATA) == "1" else pytest.skip)(reason)
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what tests recorded about themselves, such as how many points they tried."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")

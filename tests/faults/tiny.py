@@ -1,4 +1,4 @@
-"""A complete home of the smallest size: one dataset, one suite, one use case, five days of files."""
+"""A complete home of the smallest size: one dataset, one suite, one use case, four days of files."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-START, DAYS, CELLS = date(2024, 3, 1), 5, 6
+START, DAYS, CELLS = date(2024, 3, 1), 4, 6
 
 DATASET = """
 name: kpis
@@ -62,7 +62,7 @@ name: tiny
 problem: regression
 dataset: kpis
 entity: cell_id
-history: 5d
+history: 4d
 target: {within: 1h, mean: latency_ms, observed: 1.0}
 features: {current: [load_ratio, latency_ms]}
 split: {holdout: 2d, embargo: 1h, folds: 2}

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from rancast import estimators, models
+from rancast import candidates, estimators, models
 from rancast.candidates import FittedCandidate, fit
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.use_cases import Alerts, Candidate, FitView, Search
@@ -87,6 +87,22 @@ def test_card_says_how_to_use_the_model(fitted: FittedCandidate) -> None:
     assert (card.train_end, card.refit) == (last.isoformat(), False)
     chosen = fitted.trials.loc[fitted.trials["is_chosen"], "score_mean"].item()
     assert card.fold_score == chosen
+
+
+def test_threshold_keeps_the_alert_budget_on_rows_not_fitted_on() -> None:
+    """Ten alerts a day are allowed, and about as many come on the holdout, which is not used."""
+    found = fit(table(days=20), LOGISTIC, VIEW.model_copy(update={"alerts": Alerts(per_day=10)}))
+    assert found.card.threshold is not None
+    alerts = (found.predictions["prediction"] >= found.card.threshold).sum()
+    assert 6 <= alerts / 3 <= 14
+
+
+def test_linear_algebra_runs_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BLAS on several threads adds up in another order, which would change the last bits."""
+    monkeypatch.setattr(candidates, "_fit", lambda *_: threadpool_info())
+    with threadpool_limits(3):
+        pools: Any = fit(table(), LOGISTIC, VIEW)
+    assert {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"} == {1}
 
 
 def test_model_reproduces_its_golden_rows(fitted: FittedCandidate) -> None:

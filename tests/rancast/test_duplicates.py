@@ -53,7 +53,7 @@ def rows() -> pd.DataFrame:
 def test_the_rule_says_which_row_of_a_key_stays(
     rule: str, kept: list[int], conflicting: list[int], duplicates: int
 ) -> None:
-    """Equal rows are one whatever the rule; differing ones are kept, averaged or set aside by it."""
+    """Equal rows are one whatever the rule, which keeps, averages or sets aside differing ones."""
     done = deduplicate(rows(), dataset(rule))
     assert sorted(done.kept["_line"]) == kept
     assert sorted(done.conflicting["_line"]) == conflicting

@@ -53,6 +53,14 @@ def test_resampled_regression_metrics_equal_sklearns(data: st.DataObject, rows: 
         weighted(name, y, p, codes, draw)
 
 
+def test_r2_far_from_zero_keeps_its_digits() -> None:
+    """Bytes of a busy cluster vary little around 1e9; sums of their squares would hide that."""
+    random = np.random.default_rng(1)
+    y = 1e9 + random.normal(size=40)
+    codes = np.repeat([0, 1, 2, 3], 10)
+    weighted("r2", y, y + random.normal(0, 0.1, 40), codes, np.array([1.0, 0, 2, 1]))
+
+
 def test_every_metric_has_a_form_for_the_bootstrap() -> None:
     """A metric without sums or ranks could be named in a gate but never get an interval."""
     for metric in METRICS.values():

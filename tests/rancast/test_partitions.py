@@ -47,7 +47,8 @@ def expectation(type_: str, severity: str = "critical", **kwargs: Any) -> Expect
 
 ROWS = expectation("expect_table_row_count_to_be_between", min_value=1)
 POSITIVE = expectation("expect_column_values_to_be_between", column="ms", min_value=0)
-SUITE = Suite(name="cells", expectations=(ROWS, POSITIVE))
+NAMED = expectation("expect_column_values_to_match_regex", column="cell", regex="^[A-Z]$")
+SUITE = Suite(name="cells", expectations=(ROWS, POSITIVE, NAMED))
 
 
 def frame(*rows: tuple[str | None, str | None, float], blob: str = "a.csv") -> pd.DataFrame:
@@ -182,6 +183,16 @@ def test_coverage_counts_the_silent_entities_of_the_register() -> None:
     rows = frame(("A", "2024-03-05T00:00Z", 1.0), ("A", "2024-03-05T12:00Z", 1.0))
     assert sort(rows).report.coverage == 1.0
     assert sort(rows, register=("A", "B")).report.coverage == 0.5
+
+
+def test_a_garbled_id_is_no_silent_entity() -> None:
+    """An id that breaks the suite's own rule for ids is expected neither today nor next week."""
+    rows = frame(
+        ("A", "2024-03-05T00:00Z", 1.0),
+        ("A", "2024-03-05T12:00Z", 1.0),
+        ("cell 7", "2024-03-05T12:00Z", 1.0),
+    )
+    assert sort(rows, register=("A", "c ll 8")).report.coverage == 1.0
 
 
 def test_coverage_counts_periods_of_the_day_once() -> None:

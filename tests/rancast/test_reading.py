@@ -174,7 +174,7 @@ def test_two_stray_quotes_do_not_hide_the_records_between_them() -> None:
 
 
 def test_a_cut_file_loses_its_last_record_only() -> None:
-    """"89" may have been "8901": a last record without its line break is not believed."""
+    """ "89" may have been "8901": a last record without its line break is not believed."""
     found = reject(HEADER + MANY + b"2024-03-01T00:05:00Z,B,89,")
     assert found["line"] == 32
     assert found["rule"] == (

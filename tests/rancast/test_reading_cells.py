@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rancast.datasets import Dataset
@@ -90,7 +90,9 @@ def test_a_unit_that_overflows_is_refused() -> None:
 
 def test_whole_numbers_are_exact() -> None:
     """All 64 bits, and '3.0', as programs write whole numbers beside missing ones."""
-    values = column("integer", "9223372036854775807", "-9223372036854775808", "3.0", "+4", "", "007")
+    values = column(
+        "integer", "9223372036854775807", "-9223372036854775808", "3.0", "+4", "", "007"
+    )
     assert values.dtype == "Int64"
     assert values.tolist() == [2**63 - 1, -(2**63), 3, 4, pd.NA, 7]
 
@@ -128,6 +130,7 @@ def test_a_key_is_never_missing() -> None:
     assert (found["line"], found["rule"]) == (2, "cell_id is missing")
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_float_survives(number: float) -> None:
     """What Python writes is read back, bit for bit."""
@@ -241,7 +244,9 @@ def test_dates_are_times_of_daily_data_only() -> None:
     assert bad_stamp("2024-03-01", period="1h") == "is not an ISO 8601 time"
 
 
-@pytest.mark.parametrize("raw", ["0001-01-01T00:00:00Z", "1899-12-31T23:59:59Z", "9999-12-31 00:00"])
+@pytest.mark.parametrize(
+    "raw", ["0001-01-01T00:00:00Z", "1899-12-31T23:59:59Z", "9999-12-31 00:00"]
+)
 def test_absurd_years_are_refused(raw: str) -> None:
     """Zero dates and 'forever' are marks of some system, not measurements."""
     assert bad_stamp(raw) == "lies outside of the years 1900 to 2199"

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rancast.datasets import FileFormat
@@ -18,6 +18,8 @@ FREE = frozenset({"c"})
 CELL = st.text(st.sampled_from('xyé "",;\t0'), max_size=6)
 FREE_CELL = st.text(st.sampled_from('xyé "",;\n\r0'), max_size=6)
 ROWS = st.lists(st.tuples(CELL, CELL, FREE_CELL), max_size=12)
+# Two shared cores: no deadline, and the same examples each time
+examples = settings(max_examples=150, deadline=None, derandomize=True)
 SOUP = st.lists(
     st.sampled_from([b"x", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xc3\xa9"]),
     max_size=60,
@@ -44,6 +46,7 @@ def plainly(records: Records) -> object:
     return records.names, cells, records.lines.tolist(), records.malformed
 
 
+@examples
 @given(ROWS, st.sampled_from(["\n", "\r\n"]), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
 def test_what_the_csv_module_writes_is_read_back(
     rows: list[tuple[str, str, str]], end: str, quoting: int
@@ -60,6 +63,7 @@ def test_what_the_csv_module_writes_is_read_back(
     assert records.lines.tolist() == starts
 
 
+@examples
 @given(SOUP)
 def test_plain_lines_are_what_the_csv_module_would_read(soup: bytes) -> None:
     """Reading plain lines at once changes nothing but the time it takes, whatever the bytes."""
@@ -69,6 +73,7 @@ def test_plain_lines_are_what_the_csv_module_would_read(soup: bytes) -> None:
         assert together == plainly(one_by_one(data, FileFormat(), free))
 
 
+@examples
 @given(SOUP)
 def test_every_line_with_content_is_accounted_for(soup: bytes) -> None:
     """Each line that is not blank belongs to a record, or is set aside."""

@@ -115,7 +115,8 @@ def test_a_cut_parquet_is_refused() -> None:
 
 def test_a_damaged_page_is_refused_and_its_records_counted() -> None:
     """Where the writer stored checksums, a flipped bit does not pass for another number."""
-    data = parquet({"write_page_checksum": True, "compression": "none", "use_dictionary": False})
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    data = parquet(plain | {"write_page_checksum": True})
     place = data.index(np.float64(12.5).tobytes())
     damaged = data[:place] + b"\x01" + data[place + 1 :]
     assert "is a damaged Parquet file" in refuse(damaged, name=NAME)

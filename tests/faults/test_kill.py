@@ -1,0 +1,81 @@
+"""A main job killed at any effect, and run again, ends as if nothing had happened."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults import tiny
+
+ROOT = Path(__file__).parents[2]
+SHARDS = 2
+FEWEST_POINTS = 60
+
+
+@pytest.fixture()
+def template(tmp_path: Path, mlflow_template: Path) -> Path:
+    """A home with raw files, configuration and a migrated MLflow database."""
+    home = tmp_path / "template"
+    tiny.write_home(home)
+    database = home / ".local" / "mlflow" / "mlflow.db"
+    database.parent.mkdir(parents=True)
+    shutil.copy(mlflow_template, database)
+    return home
+
+
+def attempts(template: Path, work: Path, api_url: str, shard: int) -> Iterator[dict[str, Any]]:
+    """Run the driver on every SHARDS-th point; yield what it says of each, as it says it."""
+    env = os.environ | {
+        "RANCAST_HOME": str(template),
+        "PREFECT_API_URL": api_url,
+        "PREFECT_HOME": str(work / "prefect"),
+        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, str(ROOT / "tests/faults/driver.py"), str(template), str(work)]
+    command += [str(shard + 1), str(SHARDS)]
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None and driver.stderr is not None
+        for line in driver.stdout:
+            yield json.loads(line)
+        errors = driver.stderr.read()
+    assert driver.returncode == 0, errors[-3000:]
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_killed_anywhere_and_run_again_it_ends_the_same(
+    shard: int,
+    template: Path,
+    tmp_path: Path,
+    prefect_server: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Killed before its n-th effect, for every n, a second run leaves lake, ledger, registry and
+    history as an undisturbed run does: digest for digest, one version, one champion."""
+    points = attempts(template, tmp_path, prefect_server, shard)
+    undisturbed = next(points)
+    assert undisturbed["status"] == 0, undisturbed["error"] + undisturbed["log"]
+    assert json.loads(undisturbed["content"]["mlflow aliases"]) == [["tiny", "champion", 1]]
+    assert json.loads(undisturbed["content"]["mlflow versions"]) == [["tiny", 1, "None"]]
+    tried, passed_through = 0, False
+    for result in points:
+        assert result["status"] == 0, (result["kill_at"], result["error"], result["log"])
+        differing = {
+            name
+            for name in result["content"].keys() | undisturbed["content"].keys()
+            if result["content"].get(name) != undisturbed["content"].get(name)
+        }
+        assert not differing, f"killed before effect {result['kill_at']}: {sorted(differing)}"
+        passed_through = not result["was_killed"]
+        tried += result["was_killed"]
+    assert passed_through and tried >= FEWEST_POINTS // SHARDS
+    record_property(f"main job killed and run again, shard {shard}", f"{tried} points")

@@ -1,0 +1,198 @@
+"""The use case file: what it says, and what it refuses, with the key and the value."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from rancast.datasets import load_dataset
+from rancast.errors import ConfigurationError
+from rancast.metrics import known_metrics
+from rancast.use_cases import (
+    METRICS,
+    METRICS_AT_THRESHOLD,
+    FeatureView,
+    UseCase,
+    known_use_cases,
+    load_use_case,
+)
+from tests.rancast.cases import dataset, regression, spec, use_case
+
+ROOT = Path(__file__).parents[2]
+HOMES = [ROOT, ROOT / "examples" / "ucc_5g", ROOT / "examples" / "cell_traffic"]
+SHIPPED = [(home, name) for home in HOMES for name in known_use_cases(home)]
+
+
+@pytest.mark.parametrize(("home", "name"), SHIPPED, ids=[name for _, name in SHIPPED])
+def test_shipped_use_cases_fit_their_datasets(home: Path, name: str) -> None:
+    """Each use case that we ship loads, and its dataset has every column it names."""
+    case = load_use_case(home, name)
+    case.check(load_dataset(home, case.dataset))
+
+
+def test_all_shipped_use_cases_are_found() -> None:
+    """The mission's first model and the three on real data are there."""
+    assert [name for _, name in SHIPPED] == [
+        "network_degradation",
+        "ucc_5g_throughput",
+        "ucc_5g_throughput_all_apps",
+        "cell_traffic_bytes",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"target": {"within": "0s", "any": "load > 90"}}, "computed from its own row"),
+        ({"target": {"within": "-5min", "any": "load > 90"}}, "computed from its own row"),
+        ({"target": {"within": "20min"}}, "exactly one of any, mean, sum"),
+        ({"target": {"within": "20min", "any": "load > 90", "mean": "load"}}, "exactly one"),
+        ({"target": {"within": "20min", "any": "load >"}}, "does not parse"),
+        ({"target": {"within": "20min", "mean": "load"}}, "classification goes with target.any"),
+        ({"where": "open('x')"}, "not allowed"),
+        ({"split": {"holdout": "1d", "embargo": "10min"}}, "shorter than target.within"),
+        ({"split": {"holdout": "10d", "embargo": "20min"}}, "shorter than history"),
+        ({"split": {"holdout": "30h", "embargo": "20min"}}, "whole days"),
+        ({"history": "30"}, "is not a duration"),
+        ({"metric": "mae"}, "not one for classification; known: average_precision"),
+        ({"metric": "acuracy"}, "not one for classification"),
+        ({"gates": {"floors": {"recall": 0.5}}}, "'recall', which is not a metric here"),
+        ({"gates": {"slices": [{"column": "band"}]}}, "add it to features.categories"),
+        ({"problem": "ranking"}, "classification"),
+        ({"features": {"current": ["load"], "lag": []}}, "lag"),
+        ({"features": {}}, "there is no feature"),
+        ({"features": {"current": ["load", "load"]}}, "twice"),
+        ({"features": {"current": ["y"]}}, "training table uses that name"),
+        ({"features": {"current": ["hour"], "calendar": ["hour"]}}, "two features are called"),
+        ({"features": {"lags": [{"columns": ["load"], "periods": [0]}]}}, "greater than or equal"),
+        ({"features": {"current": ["load"], "missing": ["-1h"]}}, "above zero"),
+        ({"features": {"current": ["load"], "timezone": "Mars/Base"}}, "IANA"),
+        ({"alerts": {"per_day": 0}}, "greater than 0"),
+        ({"candidates": []}, "at least 1"),
+        (
+            {"candidates": [{"name": "a", "estimator": "X"}, {"name": "a", "estimator": "Y"}]},
+            "two candidates are called 'a'",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(changes: dict[str, Any], reason: str) -> None:
+    """A value that cannot work is refused when the file is read, in words."""
+    with pytest.raises(ValidationError, match=reason):
+        use_case(spec(**changes))
+
+
+def test_a_carried_target_must_reach_beyond_what_is_carried() -> None:
+    """With `carry`, a fill as long as the horizon would compute y from its own row alone."""
+    target = {"within": "20min", "mean": "load", "carry": True}
+    use_case(regression(target=target, grid={"fill": "10min"}))
+    with pytest.raises(ValidationError, match="own row"):
+        use_case(regression(target=target, grid={"fill": "20min"}))
+
+
+def test_floors_at_the_threshold_go_with_alerts() -> None:
+    """Precision and recall are floors where an alert budget sets the threshold."""
+    floors = {"floors": {"recall": 0.5}}
+    assert use_case(spec(gates=floors, alerts={"per_day": 5})).gates.floors == {"recall": 0.5}
+
+
+def test_metric_names_are_those_that_can_be_computed() -> None:
+    """The schema's metric names are the ones that `metrics` knows, neither more nor fewer."""
+    for problem, names in METRICS.items():
+        extra = METRICS_AT_THRESHOLD if problem == "classification" else ()
+        assert sorted((*names, *extra)) == known_metrics(problem)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"features": {"current": ["laod"]}}, "features names 'laod', which is not a column"),
+        ({"features": {"current": ["band"]}}, "'band', whose type is string; needed here: float"),
+        ({"features": {"categories": ["load"]}}, "'load', whose type is float; needed .* string"),
+        (
+            {"features": {"current": ["load"], "categories": ["cell"]}},
+            "the entity .* is no feature",
+        ),
+        ({"features": {"current": ["load"], "missing": ["5min"]}}, "5min is shorter than .* 10min"),
+        ({"where": "bands == 'low'"}, "'bands' is not a column"),
+        ({"where": "band > 3"}, "text and number"),
+        ({"entity": "cel"}, "entity names 'cel'"),
+        ({"dataset": "kpis"}, "reads dataset 'kpis', but was given 'kpi'"),
+        (
+            {"target": {"within": "5min", "any": "load > 90"}},
+            r"target.within \(5min\) is shorter than the grid's period \(10min\)",
+        ),
+        ({"target": {"within": "20min", "any": "lod > 90"}}, "'lod' is not a column"),
+    ],
+)
+def test_what_the_dataset_cannot_serve_is_refused(changes: dict[str, Any], reason: str) -> None:
+    """A use case is held against its dataset before any data are read."""
+    with pytest.raises(ConfigurationError, match=reason):
+        use_case(spec(**changes)).check(dataset())
+
+
+def test_a_dataset_without_a_period_needs_a_grid() -> None:
+    """Events have no period of their own, so that the use case must state one."""
+    with pytest.raises(ConfigurationError, match="write grid: {period"):
+        use_case(spec()).check(dataset(period=None))
+    use_case(spec(grid={"period": "10min"})).check(dataset(period=None))
+
+
+def test_features_depend_on_their_own_part_of_the_file_only() -> None:
+    """Changing candidates, gates or the target leaves the feature view, and its key, as it was."""
+    other = spec(
+        target={"within": "10min", "any": "load > 50"},
+        candidates=[{"name": "forest", "estimator": "RandomForestClassifier"}],
+        gates={"over_baseline": 0.5},
+        seed=7,
+    )
+    assert use_case(other).feature_view() == use_case(spec()).feature_view()
+    assert use_case(other).table_view() != use_case(spec()).table_view()
+    assert set(FeatureView.model_fields) < set(UseCase.model_fields)
+
+
+def test_names_of_features_are_readable() -> None:
+    """Feature names say column, statistic and time, numbers first, then categories."""
+    features = {
+        "current": ["load"],
+        "categories": ["band"],
+        "lags": [{"columns": ["load"], "periods": [1]}],
+        "windows": [{"columns": ["load"], "over": ["30min", "2h"], "statistics": ["max"]}],
+        "history": [{"columns": ["load"], "days": 7, "at": "same_hour"}],
+        "calendar": ["hour"],
+        "missing": ["2h"],
+    }
+    assert use_case(spec(features=features)).features.names() == (
+        "load",
+        "load_lag_1",
+        "load_max_30min",
+        "load_max_2h",
+        "load_mean_7d_same_hour",
+        "hour",
+        "missing_share_2h",
+        "minutes_since_seen",
+        "band",
+    )
+
+
+def test_a_file_is_found_by_its_name(tmp_path: Path) -> None:
+    """An unknown use case lists the known ones, and a file must carry its own name."""
+    folder = tmp_path / "use_cases"
+    folder.mkdir()
+    (folder / "overload.yaml").write_text(yaml.safe_dump(spec()))
+    (folder / "renamed.yaml").write_text(yaml.safe_dump(spec()))
+    assert load_use_case(tmp_path, "overload").metric == "average_precision"
+    with pytest.raises(ConfigurationError, match="'chrun' not found; known: overload, renamed"):
+        load_use_case(tmp_path, "chrun")
+    with pytest.raises(ConfigurationError, match="says 'name: overload'"):
+        load_use_case(tmp_path, "renamed")
+
+
+def test_a_typo_names_the_key_and_the_known_ones(tmp_path: Path) -> None:
+    """A key that does not exist is refused with its place and the keys that do."""
+    (tmp_path / "use_cases").mkdir()
+    text = yaml.safe_dump(spec(split={"holdout": "1d", "embargo": "20min", "fold": 3}))
+    (tmp_path / "use_cases" / "overload.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match="'split.fold' is not a known key.*folds"):
+        load_use_case(tmp_path, "overload")

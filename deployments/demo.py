@@ -1,24 +1,28 @@
 """make demo: simulate an operator's raw files, run the main job on them, say what came out."""
 
 import argparse
-import logging
 import os
+import re
+import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from deployments.local import deploy, prefect_server
+from deployments.local import StackError, deploy, environment, prefect_server
 from rancast.errors import RancastError
 from rancast.settings import Settings, load_settings
 from rancast.simulation import Scale, raw_files
-from rancast.summaries import decision_word, interval_text, leaderboard_rows, quarantine_reasons
+from rancast.summaries import decision_word, leaderboard_rows, quarantine_reasons
 from rancast.trainings import TrainingOutcome
 from rancast.windows import Ingested
+
+if TYPE_CHECKING:
+    from flows.daily import Night
 
 USE_CASE = "network_degradation"
 DATASETS = ("network_performance",)
@@ -71,56 +75,50 @@ def write_raw(settings: Settings, scale: Scale) -> tuple[int, int]:
     return written, total
 
 
-def run_daily(settings: Settings, api_url: str, as_of: date, started: float) -> Any:
-    """Run the main job as a run of its deployment, which the UI can retry; return its result."""
-    os.environ["PREFECT_API_URL"] = api_url
+def run_daily(settings: Settings, api_url: str, as_of: date, started: float) -> "Night":
+    """Run the main job as a run of its deployment, which the UI can retry; return its result.
+
+    It runs in a process of its own, started as a worker would, and its log is counted here.
+    Raises StackError where it failed, with the end of its log.
+    """
+    os.environ.update(environment(settings, api_url))
     from prefect.client.orchestration import get_client
-    from prefect.flow_engine import run_flow
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.daily import daily
+    from flows.daily import Night
 
-    with temporary_settings({PREFECT_API_URL: api_url}):
-        say(f"3. Running daily for {USE_CASE}, as of {as_of}:")
-        ids = deploy()
-        with get_client(sync_client=True) as client:
-            run = client.create_flow_run_from_deployment(
-                ids["daily"], parameters={"use_cases": [USE_CASE], "as_of": as_of.isoformat()}
-            )
-        with Progress(started):
-            return run_flow(daily, flow_run=run)
+    say(f"3. Running daily for {USE_CASE}, as of {as_of}:")
+    ids = deploy()
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(
+            ids["daily"], parameters={"use_cases": [USE_CASE], "as_of": as_of.isoformat()}
+        )
+        tail = follow(
+            [sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)], started
+        )
+        state = client.read_flow_run(run.id).state
+        if state is None or not state.is_completed():
+            raise StackError(f"daily did not complete ({state}); its log ends with\n{tail}")
+        return Night.model_validate(state.result())
 
 
-class Progress(logging.Handler):
-    """Counts finished tasks by name in Prefect's log, and prints a line now and then."""
-
-    def __init__(self, started: float) -> None:
-        super().__init__(logging.INFO)
-        self.started, self.counts = started, Counter[str]()
-        self.logger = logging.getLogger("prefect.task_runs")
-
-    def __enter__(self) -> "Progress":
-        self.level_before = self.logger.level
-        self.quiet = [(handler, handler.level) for handler in logging.getLogger("prefect").handlers]
-        for handler, _ in self.quiet:
-            handler.setLevel(logging.WARNING)
-        self.logger.addHandler(self)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.logger.removeHandler(self)
-        for handler, level in self.quiet:
-            handler.setLevel(level)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print the first, and then every tenth, finished task of a kind."""
-        if "Finished in state" not in record.getMessage():
-            return
-        name = str(getattr(record, "task_name", "task"))
-        self.counts[name] += 1
-        if self.counts[name] == 1 or self.counts[name] % 10 == 0:
-            elapsed = time.monotonic() - self.started
-            say(f"   {elapsed:4.0f} s  {name:<22}{self.counts[name]:>4} done")
+def follow(command: list[str], started: float) -> str:
+    """Run a flow run's process, print a line now and then as its tasks finish; return its end."""
+    counts: Counter[str] = Counter()
+    tail: deque[str] = deque(maxlen=25)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        for line in process.stdout or ():
+            tail.append(line.rstrip())
+            finished = re.search(r"Task run '([\w-]+).*' - Finished in state", line)
+            if finished is None:
+                continue
+            name = finished[1]
+            counts[name] += 1
+            if counts[name] == 1 or counts[name] % 10 == 0:
+                elapsed = time.monotonic() - started
+                say(f"   {elapsed:4.0f} s  {name:<20}{counts[name]:>4} done")
+    return "\n".join(tail)
 
 
 def tell_ingest(ingested: Ingested, settings: Settings) -> None:

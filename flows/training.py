@@ -8,7 +8,7 @@ from rancast.datasets import Dataset, load_dataset
 from rancast.decisions import Decision
 from rancast.evaluation import Evaluation
 from rancast.features import lookback_days
-from rancast.judging import Entry, Readable, choose, judge_view
+from rancast.judging import BaselinePredictions, Entry, Readable, choose, judge_view
 from rancast.manifests import PartitionManifest
 from rancast.models import ModelCard
 from rancast.references import Reference
@@ -151,7 +151,7 @@ def _judge(this: Training, best: Fit, champion: FoundChampion) -> Decision:
         champion = champion.scored(scored.fact("verdict", Readable))
     made = judge(
         candidate=best.made["predictions"],
-        baseline=list(this.baselines.outputs.values()),
+        baseline=[this.baselines[name] for name in BaselinePredictions._fields],
         champion=scored.outputs.get("predictions") if scored else None,
         contender=best.contender,
         train_end=best.card.train_end,

@@ -14,10 +14,9 @@ import pandas as pd
 from rancast import alerts, models
 from rancast.documents import sha256
 from rancast.errors import ConfigurationError, EvidenceError
-from rancast.estimators import build_pipeline, fit_pipeline
 from rancast.metrics import find_metric
 from rancast.models import GOLDEN_ROWS, ModelCard
-from rancast.search import Rows, out_of_fold, search
+from rancast.search import Rows, fit_rows, out_of_fold, search
 from rancast.use_cases import RESERVED, Candidate, FitView
 
 IMPORTANCE_ROWS = 2_000
@@ -74,8 +73,8 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
     holdout = rows.at(np.flatnonzero(is_holdout))
     _check_evidence(train, holdout, view)
     found = search(candidate, train, view)
-    evaluated = _fit_once(candidate, found.params, train, view)
-    shipped = _fit_once(candidate, found.params, rows, view) if view.refit_on_holdout else evaluated
+    evaluated = fit_rows(candidate, found.params, train, view)
+    shipped = fit_rows(candidate, found.params, rows, view) if view.refit_on_holdout else evaluated
     model = models.dump(shipped)
     fitted_on = rows if view.refit_on_holdout else train
     card = ModelCard(
@@ -153,11 +152,6 @@ def _check_evidence(train: Rows, holdout: Rows, view: FitView) -> None:
             f"{positives:,} of {len(train.y):,} training rows are positive, a single class; take a "
             "longer history, or another target."
         )
-
-
-def _fit_once(candidate: Candidate, params: dict[str, Any], rows: Rows, view: FitView) -> Any:
-    pipeline = build_pipeline(candidate, params, rows.X, view.problem, view.seed)
-    return fit_pipeline(candidate, pipeline, rows.X, rows.y)
 
 
 def _threshold(

@@ -4,11 +4,12 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from rancast.documents import Document, Duration, find_yaml, read_yaml
@@ -99,13 +100,17 @@ class TimeColumn(Document):
     def _is_format(cls, value: str | None) -> str | None:
         if value is None:
             return None
+        if "%Z" in value:
+            raise ValueError("names of zones are ambiguous; use %z for offsets, or timezone")
+        if "%I" in value and "%p" not in value:
+            raise ValueError(f"{value!r} has the hours of a half day without %p")
         try:
             # A format without the year, the month or the day does not give this one back
-            stamp = datetime(2011, 12, 11, 10, 9, 8, tzinfo=UTC)
-            read = datetime.strptime(stamp.strftime(value), value)
+            stamp = pd.Timestamp("2011-12-11T22:09:08Z")
+            read = pd.to_datetime(stamp.strftime(value), format=value, utc=True)
         except (ValueError, re.error) as error:
             raise ValueError(f"{value!r} is not a strptime format: {error}") from error
-        if read.date() != stamp.date():
+        if pd.isna(read) or read.date() != stamp.date():
             raise ValueError(f"{value!r} does not say the year, the month and the day")
         return value
 

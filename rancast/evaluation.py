@@ -81,15 +81,16 @@ def evaluate(
     found = [find_metric(name, problem, threshold, days) for name in metrics]
     values: dict[str, Interval] = {}
     missing: dict[str, str] = {}
-    notes: list[str] = []
     for metric in found:
         try:
             values[metric.name] = _interval(metric, predictions, clusters, seed, confidence)
         except EvidenceError as error:
             missing[metric.name] = str(error)
-    for kind, codes in clusters.items():
-        if codes.max() < 1:
-            notes.append(f"The rows lie in a single {kind}: intervals leave its spread out.")
+    notes = [
+        f"The rows lie in a single {kind}: intervals leave its spread out."
+        for kind, codes in clusters.items()
+        if codes.max() < 1
+    ]
     slices, slice_notes = _slices(predictions, found[0]) if found else ((), [])
     return Evaluation(
         problem=problem,

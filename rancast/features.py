@@ -201,8 +201,6 @@ def _windows(grid: _Grid, view: FeatureView, table: pd.DataFrame) -> Iterator[Co
             )
             for statistic in part.statistics:
                 found = getattr(rolling, statistic)()
-                if statistic == "count":
-                    found = found.fillna(0.0)
                 for column in part.columns:
                     values = found[column].to_numpy()[grid.chosen]
                     yield window_name(column, statistic, window), values

@@ -57,8 +57,8 @@ class ModelCard(Document):
     `features` are the input columns in order, `categories` those of them that hold text. `params`
     are the estimator's as stated and as chosen by the search. `train_end` is the ISO time of the
     last row that the shipped model was fitted on; `refit` tells whether that includes the holdout.
-    A classification alerts where its prediction is at least `threshold`. `fold_score` is the mean of
-    the metric over the folds with the chosen parameters.
+    A classification alerts where its prediction is at least `threshold`. `fold_score` is the mean
+    of the metric over the folds with the chosen parameters.
     """
 
     candidate: str

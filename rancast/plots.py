@@ -455,23 +455,27 @@ def explore_html(predictions: pd.DataFrame, title: str = "Predicted and actual")
                 line={"color": colour, "width": 1.2},
                 visible=place == 0,
             )
-    buttons = [
-        {
-            "label": name,
-            "method": "update",
-            "args": [{"visible": [index // 2 == place for index in range(2 * len(chosen))]}],
-        }
-        for place, name in enumerate(chosen)
-    ]
     figure.update_layout(
         title=title,
         template="plotly_white",
-        updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.12}],
+        updatemenus=[{"buttons": _buttons(list(chosen)), "x": 1, "xanchor": "right", "y": 1.12}],
         xaxis={"title": "time (UTC)", "rangeslider": {"visible": True}},
         legend={"orientation": "h", "y": -0.35},
     )
     html: str = figure.to_html(include_plotlyjs=True, full_html=True, div_id="explore")
     return html
+
+
+def _buttons(names: list[str]) -> list[dict[str, Any]]:
+    """Return plotly's menu in which each name shows its own pair of lines and hides the others."""
+    return [
+        {
+            "label": name,
+            "method": "update",
+            "args": [{"visible": [line // 2 == place for line in range(2 * len(names))]}],
+        }
+        for place, name in enumerate(names)
+    ]
 
 
 def _downsample(rows: pd.DataFrame) -> pd.DataFrame:

@@ -71,6 +71,7 @@ def _bounded(file: Any, limit: int) -> Iterator[Any]:
     """Yield tables of text and numbers, as long as their sum stays within `limit` bytes."""
     size = 0
     for batch in file.iter_batches(batch_size=BATCH_ROWS):
+        batch.validate(full=True)  # pyarrow trusts files: bytes that are not UTF-8, stray indices
         size += sum(_expanded_bytes(column) for column in batch.columns)
         check_size(size, 0, limit)
         yield pa.Table.from_batches([batch])

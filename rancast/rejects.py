@@ -1,6 +1,7 @@
 """Quarantine rows for what the reader sets aside: whole files, broken records, refused cells."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ SHOWN_CELL = 1_000
 SHOWN_LINE = 4_000
 
 
+@cache  # most files are sound; pandas copies on write
 def none_rejected() -> pd.DataFrame:
     """Return the quarantine frame without a row."""
     return as_quarantine({name: [] for name in COLUMNS})
@@ -52,7 +54,7 @@ def reject_some(
         is_refused |= finding.broken
     unread = _reject_unread(blob, records.malformed, is_private)
     if not findings:
-        return _in_order(unread), is_refused
+        return unread, is_refused
     places = np.flatnonzero(is_refused)
     rows = _raw_rows(blob, records, places, is_private)
     for column in {finding.column for finding in findings}:
@@ -64,7 +66,9 @@ def reject_some(
 
 
 def _reject_unread(blob: str, unread: Sequence[Malformed], is_private: bool) -> pd.DataFrame:
-    """Return a row for each record without cells, its line as it stands in the file."""
+    """Return a row for each record without cells, whose text is its line as it is in the file."""
+    if not unread:
+        return none_rejected()
     texts = [found.text for found in unread]
     return as_quarantine(
         {

@@ -1,7 +1,6 @@
 """How time is divided: train < embargo < holdout, and folds that follow time inside train."""
 
 from datetime import timedelta
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,9 +9,6 @@ from numpy.typing import NDArray
 from rancast.errors import EvidenceError
 from rancast.grids import Ints, microseconds
 from rancast.use_cases import Split, short_duration
-
-Part = Literal["train", "embargo", "holdout"]
-Times = "pd.Series[pd.Timestamp]"
 
 
 def assign(times: "pd.Series[pd.Timestamp]", split: Split, end: pd.Timestamp) -> "pd.Series[str]":
@@ -61,17 +57,14 @@ def folds(times: "pd.Series[pd.Timestamp]", n: int, embargo: timedelta) -> list[
     """
     at = microseconds(times)
     ordered = np.sort(at)
-    borders = (
-        [int(ordered[len(at) * fold // (n + 1)]) for fold in range(1, n + 1)] if len(at) else []
-    )
     gap = embargo // timedelta(microseconds=1)
+    borders = [int(ordered[len(at) * fold // (n + 1)]) for fold in range(1, n + 1) if len(at)]
     found = []
-    for start, end in zip(borders, [*borders[1:], np.iinfo(np.int64).max], strict=True):
+    for start, end in zip(borders, [*borders[1:], np.iinfo(np.int64).max], strict=False):
         train = np.flatnonzero(at < start - gap)
         test = np.flatnonzero((at >= start) & (at < end))
-        if not len(train) or not len(test):
-            break
-        found.append((train, test))
+        if len(train) and len(test):
+            found.append((train, test))
     if len(found) < n:
         raise EvidenceError(
             f"{len(at):,} rows at {len(np.unique(at)):,} times are too few for {n} folds in time "

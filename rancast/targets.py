@@ -133,6 +133,11 @@ def _sums(values: Floats, start: Ints, end: Ints) -> Floats:
 
     Each is summed on its own: differences of a running sum would lose digits to the rows before.
     """
-    bounds = np.column_stack([start, end]).ravel()
-    sums = np.add.reduceat(np.append(values, 0.0), bounds)[::2] if len(bounds) else np.empty(0)
+    if not len(start):
+        return np.zeros(0)
+    # reduceat also sums what lies between two pairs: in order of start that is little
+    order = np.argsort(start, kind="stable")
+    bounds = np.column_stack([start, end])[order].ravel()
+    sums = np.empty(len(start))
+    sums[order] = np.add.reduceat(np.append(values, 0.0), bounds)[::2]
     return np.where(end > start, sums, 0.0)

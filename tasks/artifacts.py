@@ -9,7 +9,7 @@ from rancast.trainings import TrainingOutcome
 from rancast.windows import Ingested
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="show ingest", cache_policy=NO_CACHE)
 def show_ingest(ingested: Ingested) -> None:
     """Show what each day brought, and for each expectation that failed on a day, how and why."""
     name = ingested.dataset.replace("_", "-")
@@ -25,7 +25,7 @@ def show_ingest(ingested: Ingested) -> None:
     )
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="show training", cache_policy=NO_CACHE)
 def show_training(outcome: TrainingOutcome) -> None:
     """Show the leaderboard, and the decision with its reasons."""
     name = outcome.use_case.replace("_", "-")

@@ -5,6 +5,7 @@ wait for a flow to start as `rancast.settings` can; why is in docs/adr/0003-envi
 """
 
 import os
+from contextlib import suppress
 
 from dotenv import dotenv_values
 
@@ -51,3 +52,6 @@ def prepare() -> None:
     if "PREFECT_API_URL" not in os.environ:
         # embedded: Prefect's database and results lie with everything else, below .local
         os.environ.setdefault("PREFECT_HOME", str(home / ".local" / "prefect"))
+        # prefect makes its home at import, but no parent of it; where neither can, it says so
+        with suppress(OSError):
+            (home / ".local").mkdir(parents=True, exist_ok=True)

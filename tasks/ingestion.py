@@ -56,7 +56,7 @@ PULL = Step(
 )
 
 
-@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(task_run_name="list {dataset}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
 def list_raw(dataset: str, days: list[date]) -> dict[str, list[RawBlob]]:
     """List the raw blobs of each day by its exact prefix; a day without blobs is left out.
 
@@ -92,7 +92,7 @@ def pull_partition(
         return PULL.make(arguments, is_forced=is_forced)
 
 
-@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(task_run_name="find {dataset}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
 def find_partitions(dataset: str, days: list[date]) -> dict[str, PartitionManifest]:
     """Read the manifests of the partitions that exist; a day without one is left out."""
     store = open_lake()

@@ -23,7 +23,7 @@ from tasks.steps import load_frame
 from tasks.stores import open_lake, open_ledger
 
 
-@task(cache_policy=NO_CACHE, task_run_name="find champion of {use_case}")
+@task(cache_policy=NO_CACHE, task_run_name="champion of {use_case}")
 def find_champion(use_case: str) -> FoundChampion:
     """Say who is champion by the ledger, and whether the registry has that very model.
 
@@ -50,7 +50,7 @@ def find_champion(use_case: str) -> FoundChampion:
     return FoundChampion(pointer=pointer, state=known, model=model, card=stored.card)
 
 
-@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(task_run_name="track", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
 def track_training(training: Training) -> Tracked:
     """Log one training to MLflow: a parent run, and a nested run with model and plots per candidate.
 
@@ -69,7 +69,7 @@ def track_training(training: Training) -> Tracked:
     return tracked
 
 
-@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(task_run_name="register", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
 def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
     """Register the best candidate of a training as a version, once per fingerprint."""
     tags = _tags(training) | {
@@ -83,7 +83,7 @@ def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
     return registry.register(open_ledger(), training.use_case.name, fit.fingerprint, run_id, tags)
 
 
-@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(task_run_name="apply decision", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
 def apply_decision(
     training: Training, fit: Fit, version: int, found: FoundChampion, decision: Decision | None
 ) -> Pointer | None:

@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from rancast import models
-from rancast.documents import Document, canonical_json, sha256
+from rancast.documents import canonical_json, sha256
 from rancast.errors import ModelRefused, RegistryError
 from rancast.frames import to_parquet
 from rancast.models import ModelCard
@@ -560,27 +560,6 @@ class Registry:
         )
 
 
-class Lineage(Document):
-    """What tags of a version lead to: the data, configuration and code that made it.
-
-    `lake` maps a name (`table`, `model`, `evaluation`, ...) to the place of an object in the lake.
-    """
-
-    fingerprint: str
-    training_key: str
-    table_digest: str
-    configuration_digest: str
-    code_digest: str
-    model_sha256: str
-    lake: dict[str, str]
-
-    def tags(self) -> dict[str, str]:
-        """Return the tags, `rancast.NAME` and `rancast.lake.NAME`."""
-        facts = self.model_dump(exclude={"lake"})
-        places = {f"rancast.lake.{name}": place for name, place in self.lake.items()}
-        return {f"rancast.{name}": str(value) for name, value in facts.items()} | places
-
-
 def verify_in_clean_process(model: bytes, card: ModelCard, golden: pd.DataFrame) -> None:
     """Load a model by our own loader in a new Python and have it reproduce its golden rows.
 
@@ -598,7 +577,7 @@ def verify_in_clean_process(model: bytes, card: ModelCard, golden: pd.DataFrame)
         environment["PYTHONPATH"] = str(Path(models.__file__).parents[1])
         try:
             done = subprocess.run(
-                [sys.executable, "-P", "-m", "rancast.models", *map(str, paths)],
+                [sys.executable, "-m", "rancast.models", *map(str, paths)],
                 cwd=folder,
                 env=environment,
                 capture_output=True,

@@ -212,5 +212,10 @@ def _observed(expectation: Expectation, value: Any, is_private: bool) -> str:
         return ""
     if is_private and not _IMPERSONAL.search(expectation.type):
         return "withheld, since the dataset has subscribers"
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list):
+        text = ", ".join(map(str, value))
+    elif isinstance(value, (int, float)):
+        text = f"{value:.6g}" if isinstance(value, float) else f"{value:,}"
+    else:
+        text = str(value)
     return text if len(text) <= _OBSERVED_LIMIT else f"{text[:_OBSERVED_LIMIT]}…"

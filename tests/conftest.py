@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         paths = Path(given["servers"]), Path(given["templates"])
         config.stash[SERVERS] = real.Servers(*paths, owner=given["owner"])
     else:
-        folder = Path(tempfile.mkdtemp(prefix="rancast-servers-"))
+        folder = Path(tempfile.mkdtemp(prefix=real.PREFIX))
         cache = getattr(config, "cache", None)
         templates = folder if cache is None else cache.mkdir("rancast-templates")
         config.stash[SERVERS] = real.Servers(folder, templates, owner=os.getpid())

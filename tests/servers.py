@@ -27,6 +27,7 @@ ACCOUNT = "devstoreaccount1"
 # Azurite's well-known key, printed in its README
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 START_SECONDS = 180
+PREFIX = "rancast-servers-"
 QUIET = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -293,7 +294,7 @@ def end_group(group: int) -> None:
 
 
 def guard(owner: int, command: list[str]) -> None:
-    """Run `command` until it ends or its owner does, and end the whole group in the second case."""
+    """Run `command` until it ends or its owner does; in the second case leave nothing behind."""
     server = subprocess.Popen(command)
     while True:
         try:
@@ -303,6 +304,9 @@ def guard(owner: int, command: list[str]) -> None:
         try:
             os.kill(owner, 0)
         except ProcessLookupError:
+            folder = Path.cwd().parent
+            if folder.name.startswith(PREFIX):
+                shutil.rmtree(folder, ignore_errors=True)
             end_group(os.getpgrp())
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rancast.bootstrap import cluster_bootstrap, percentile_interval
 from rancast.decisions import (
     Comparison,
     Contender,
@@ -18,11 +19,13 @@ from rancast.decisions import (
     Vacancy,
     compare,
     decide,
+    expanded_confidence,
     relative_improvement,
 )
 from rancast.documents import canonical_json
 from rancast.errors import ConfigurationError
 from rancast.evaluation import Evaluation, Interval
+from rancast.metrics import find_metric
 from rancast.use_cases import Gates, Slice
 
 START = pd.Timestamp("2024-03-01", tz="UTC")
@@ -231,6 +234,29 @@ def test_slices_are_compared_where_they_have_support() -> None:
     assert five == SliceComparison(
         column="technology", value="5G", rows=40, reason="40 rows, at least 50 are required"
     )
+
+
+@pytest.mark.parametrize(
+    ("clusters", "tail"), [(5, 0.0010), (10, 0.0086), (20, 0.0159), (1000, 0.0248)]
+)
+def test_few_clusters_widen_the_interval(clusters: int, tail: float) -> None:
+    """The tail beyond each bound of a 95 % interval shrinks with few clusters, as by Hesterberg."""
+    assert (1 - expanded_confidence(clusters, 0.95)) / 2 == pytest.approx(tail, abs=5e-5)
+
+
+def test_a_week_is_wider_than_its_percentiles() -> None:
+    """With few days the bounds lie outside the plain percentiles of the same resamples."""
+    random = np.random.default_rng(4)
+    candidate, other = predictions(0.97), predictions(1.0, seed=2)
+    day = candidate["time"].dt.dayofyear.to_numpy() % 7
+    candidate["prediction"] += random.normal(0, 0.1, 7)[day]
+    wide = compare(candidate, other, "mae", LAX, 7, BEFORE)
+    assert wide.low is not None
+    codes = pd.factorize(day)[0]
+    errors = [np.abs(frame["prediction"] - 10).to_numpy() for frame in (candidate, other)]
+    draws = cluster_bootstrap(find_metric("mae"), np.zeros(240), errors, codes, 2000, seed=7)
+    low, _ = percentile_interval(1 - draws[:, 0] / draws[:, 1], 0.95)
+    assert wide.low < low - 0.001
 
 
 def test_equal_inputs_give_equal_bytes() -> None:

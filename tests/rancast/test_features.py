@@ -102,7 +102,7 @@ def test_windows_reach_into_earlier_days() -> None:
 
 
 def test_filling_carries_values_so_far_and_no_farther() -> None:
-    """With fill, periods without a row count as rows for so long; a missing value is filled, too."""
+    """With fill, periods without a row are rows for so long; a missing value is filled, too."""
     given = rows(("a", "00:00", 1.0, 4, True, "low"), ("a", "00:40", None), ("a", "00:50", 2.0, 5))
     features = {"current": ["load", "users"], "categories": ["band"]}
     found = X(given, features, grid={"fill": "20min"})
@@ -147,9 +147,10 @@ def test_where_leaves_rows_out_before_anything_else() -> None:
 
 
 def test_history_is_of_whole_earlier_days_only() -> None:
-    """History takes the days before, at the same local hour or any, never today nor too far back."""
+    """History takes the days before, at this local hour or any, never today nor too far back."""
     given = rows(
-        ("a", "2024-03-01 10:00", 100.0),  # three days back
+        ("a", "2024-03-01 10:00", 100.0),  # three days back, which is within the lookback
+        ("b", "2024-03-03 10:00", None),
         ("a", "2024-03-02 10:20", 2.0),
         ("a", "2024-03-03 10:00", 4.0),
         ("a", "2024-03-03 23:00", 6.0),
@@ -160,14 +161,26 @@ def test_history_is_of_whole_earlier_days_only() -> None:
     history = [
         {"columns": ["load"], "days": 2, "at": "same_hour", "statistics": ["mean", "count"]},
         {"columns": ["load"], "days": 2, "at": "any_hour", "statistics": ["sum"]},
+        {"columns": ["load"], "days": 3, "at": "any_hour", "statistics": ["max"]},
     ]
     found = X(given, {"history": history})
     expected = {
         "load_mean_2d_same_hour": [3.0, NAN, NAN],
         "load_count_2d_same_hour": [2.0, 0.0, 0.0],
         "load_sum_2d_any_hour": [12.0, 12.0, NAN],
+        "load_max_3d_any_hour": [100.0, 100.0, NAN],
     }
     pd.testing.assert_frame_equal(found[list(expected)], pd.DataFrame(expected))
+
+
+def test_the_hours_of_history_are_local() -> None:
+    """In India 10:20 UTC is ten to four and 10:40 UTC is ten past: not the same hour."""
+    given = rows(
+        ("a", "2024-03-03 10:20", 1.0), ("a", "2024-03-03 10:40", 5.0), ("a", "11:20", 0.0)
+    )
+    history = [{"columns": ["load"], "days": 1, "at": "same_hour"}]
+    found = X(given, {"history": history, "timezone": "Asia/Kolkata"})
+    assert found["load_mean_1d_same_hour"].tolist() == [5.0]
 
 
 def test_the_calendar_is_in_the_operators_zone() -> None:

@@ -101,6 +101,7 @@ CARD = card_for(RIDGE_BYTES, "regression")
 GOLDEN = rows(6).assign(prediction=predict(RIDGE, rows(6), CARD))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("name", "problem"),
     [(name, "classification") for name in CLASSIFIERS]

@@ -68,7 +68,7 @@ def test_words_of_any_storage_type_are_kept() -> None:
 
 
 def test_times_of_any_storage_type_are_utc() -> None:
-    """With a zone, without one (the dataset's holds), and dates; the text format does not matter."""
+    """With a zone, without one (the dataset's holds), and dates; the text format is ignored."""
     zoned = pa.array(STAMPS, pa.timestamp("ns", "Europe/Dublin"))
     assert texts(column("timestamp", zoned))[0] == "2024-03-01 00:05:00+00:00"
     assert texts(column("timestamp", pa.array([date(2024, 3, 1)] * 2)))[0][:10] == "2024-03-01"
@@ -121,6 +121,13 @@ def test_a_damaged_page_is_refused_and_its_records_counted() -> None:
     damaged = data[:place] + b"\x01" + data[place + 1 :]
     assert "is a damaged Parquet file" in refuse(damaged, name=NAME)
     assert read(damaged, name=NAME).rejected["line"].tolist() == [1, 2]
+
+
+def test_text_that_is_not_utf8_refuses_the_file() -> None:
+    """A page without a checksum can hold bytes that no text has."""
+    data = parquet({"compression": "none", "write_statistics": False}, cell_id=["AAAA", "B"])
+    damaged = data.replace(b"AAAA", b"A\xffAA", 1)
+    assert "is a damaged Parquet file" in refuse(damaged, name=NAME)
 
 
 def test_missing_and_unknown_columns_are_refused_as_in_csv() -> None:

@@ -16,7 +16,8 @@ END = pd.Timestamp("2024-03-11", tz="UTC")
 
 def times(*given: str) -> pd.Series:
     """Return times of March 2024, 'DD HH:MM'."""
-    return pd.Series([pd.Timestamp(f"2024-03-{at}", tz="UTC") for at in given])
+    stamps = [pd.Timestamp(f"2024-03-{at}", tz="UTC") for at in given]
+    return pd.Series(stamps, dtype="datetime64[us, UTC]")
 
 
 def test_train_ends_an_embargo_before_the_holdout() -> None:
@@ -28,7 +29,7 @@ def test_train_ends_an_embargo_before_the_holdout() -> None:
 
 def test_no_label_of_train_reaches_into_the_holdout() -> None:
     """With an embargo as long as the horizon, each train label ends before the first test row."""
-    given = pd.Series(pd.date_range("2024-03-08", END, freq="7min", inclusive="left", tz=None))
+    given = pd.Series(pd.date_range(END - timedelta(days=3), END, freq="7min", inclusive="left"))
     parts = assign(given, SPLIT, END)
     horizon_end = given[parts == "train"].max() + SPLIT.embargo
     assert horizon_end < given[parts == "holdout"].min()
@@ -63,7 +64,7 @@ def test_folds_follow_time_whatever_the_order_of_rows() -> None:
 
 def test_rows_of_one_time_stay_together() -> None:
     """Many cells at one time are never divided between train and test."""
-    given = pd.Series(np.repeat(pd.date_range("2024-03-01", periods=9, freq="10min"), 7))
+    given = pd.Series(np.repeat(pd.date_range("2024-03-01", periods=9, freq="10min", tz="UTC"), 7))
     for train, test in folds(given, 3, timedelta(0)):
         assert set(given[train]).isdisjoint(set(given[test]))
         assert given[train].max() < given[test].min()
@@ -71,7 +72,7 @@ def test_rows_of_one_time_stay_together() -> None:
 
 def test_the_embargo_of_folds_is_counted_in_time() -> None:
     """Rows within the embargo before a test are in neither side."""
-    given = pd.Series(pd.date_range("2024-03-01", periods=40, freq="10min"))
+    given = pd.Series(pd.date_range("2024-03-01", periods=40, freq="10min", tz="UTC"))
     for train, test in folds(given, 3, timedelta(minutes=30)):
         assert given[test].min() - given[train].max() == timedelta(minutes=40)
 

@@ -82,8 +82,8 @@ def test_the_summary_counts_every_row_once() -> None:
 
 def test_the_holdout_ends_with_the_last_day_whose_labels_are_complete() -> None:
     """A day with a row whose horizon is not over at `end` waits for the next day's data."""
-    open_day = day_of(D3, *QUIET_THEN_BREACH, ("a", "23:50", 1.0))
-    days = day_of(D1, *QUIET_THEN_BREACH), day_of(D2, *TWO_CELLS), open_day
+    open_day = day_of(D3, *TWO_CELLS, ("a", "23:50", 1.0))
+    days = day_of(D1, *TWO_CELLS), day_of(D2, *TWO_CELLS), open_day
     found = assembled(use_case(spec()), *days, end=date(2024, 3, 4))
     assert found.summary.holdout.last.date() == D2
     after = date(2024, 3, 5)  # a day later the horizon is over, though nobody was seen in it

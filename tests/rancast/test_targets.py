@@ -28,7 +28,7 @@ def expect(found: pd.Series, expected: list[float]) -> None:
 
 
 def test_a_breach_is_seen_after_the_row_and_never_at_it() -> None:
-    """y is 1 where a later row within the horizon breaks the limit, whatever the row itself does."""
+    """y is 1 where a later row in the horizon breaks the limit, whatever the row itself does."""
     frame = rows(
         ("a", "00:00", 95.0),
         ("a", "00:10", 10.0),
@@ -107,7 +107,7 @@ def test_the_row_itself_changes_no_label() -> None:
 
 
 def test_last_value_is_what_was_last_known() -> None:
-    """The breach, or the value, at the row itself, else the last one known, else none (0 if any)."""
+    """The breach, or value, at the row itself, else the last one known, else none (0 if any)."""
     frame = rows(
         ("a", "00:00"),
         ("a", "00:10", 95.0),
@@ -148,8 +148,9 @@ def test_a_long_horizon_has_a_season_that_ends_before_t() -> None:
 def test_cells_and_times_that_are_not_there_have_no_label() -> None:
     """A time far away, or another cell's row, never lends its value."""
     frame = rows(("a", "23:50", 1.0), ("b", "00:00", 95.0), ("b", "00:10", 95.0))
-    found = labels(frame, spec(), "2024-01-01 00:00", "2025-01-01 00:00")
-    expect(found["y"], [NAN, 1.0, NAN, NAN, NAN])
+    far = [f"2024-03-{day:02} {hour:02}:00" for day in range(5, 20) for hour in range(24)]
+    found = labels(frame, spec(), "2024-01-01 00:00", *far)
+    expect(found["y"], [NAN, 1.0, NAN] + [NAN] * 361)
 
 
 def test_where_holds_for_labels_too() -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,7 +26,7 @@ from rancast.documents import canonical_json, sha256
 from rancast.errors import ModelRefused, RegistryError
 from rancast.models import ModelCard
 from tasks.environment import DEFAULTS
-from tasks.registry import Lineage, Registry, verify_in_clean_process
+from tasks.registry import Registry, verify_in_clean_process
 
 SECRET = "canary-hunter2-canary"
 AT_MS = 1_709_251_200_000
@@ -324,16 +323,42 @@ def test_eight_fingerprints_at_once_are_eight_versions(
     assert sorted(found) == versions(registry, use_case) == list(range(1, 9))
 
 
-def test_first_use_of_a_database_survives_company(tmp_path: Path, pins: FilePins) -> None:
-    """Two processes that meet on a new database migrate it once, one after the other."""
-    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
-    code = f"from tasks.registry import Registry; print(Registry({uri!r}).aliases('none'))"
-    started = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=tmp_path)
-        for _ in range(2)
-    ]
-    assert [process.communicate(timeout=120)[0] for process in started] == [b"{}\n"] * 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "pins"]
+def test_new_database_is_migrated_under_a_lock(
+    mlflow_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of processes that meet on a new database, one opens it at a time, until it is migrated."""
+    import filelock
+    import mlflow
+
+    steps: list[str] = []
+
+    class Lock(filelock.FileLock):
+        def __enter__(self) -> Any:
+            assert Path(self.lock_file) == tmp_path / "new" / "mlflow.db.lock"
+            steps.append("locked")
+            return super().__enter__()
+
+        def __exit__(self, *args: Any) -> None:
+            steps.append("released")
+            super().__exit__(*args)
+
+    class Client(mlflow.MlflowClient):
+        def __init__(self, *uris: str) -> None:
+            # migrating takes 10 s; what counts is that whatever opens a database holds the lock
+            (tmp_path / "new" / "mlflow.db").write_bytes(mlflow_template.read_bytes())
+            steps.append("opened")
+            super().__init__(*uris)
+
+        def search_experiments(self, **options: Any) -> Any:
+            steps.append("used")
+            return super().search_experiments(**options)
+
+    monkeypatch.setattr(filelock, "FileLock", Lock)
+    monkeypatch.setattr(mlflow, "MlflowClient", Client)
+    monkeypatch.chdir(tmp_path)
+    assert Registry(f"sqlite:///{tmp_path}/new/mlflow.db").aliases("none") == {}
+    assert steps == ["locked", "opened", "used", "released"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 # --- killed between any two calls ---------------------------------------------------------------
@@ -397,7 +422,9 @@ def state(registry: Registry, use_case: str) -> bytes:
         }
     found = registry._client.search_model_versions(f"name = '{use_case}'")
     tagged = [(int(item.version), item.tags) for item in found]
-    return canonical_json([runs, tagged, registry.aliases(use_case)])
+    experiment = registry.ensure_experiment(use_case)
+    made = len(registry._client.search_runs([experiment], run_view_type=3))  # deleted ones, too
+    return canonical_json([runs, made, tagged, registry.aliases(use_case)])
 
 
 def test_killed_after_any_effect_ends_the_same(
@@ -709,17 +736,9 @@ def test_same_fingerprint_is_the_same_version(
 ) -> None:
     """Registering again gives the version that is there; another model gets the next number."""
     run_id = any_registry.ensure_run(pins, "key", use_case, "boosting", {})
-    lineage = Lineage(
-        fingerprint="f1",
-        training_key="t",
-        table_digest="d",
-        configuration_digest="c",
-        code_digest="e",
-        model_sha256="m",
-        lake={"table": "features/x/manifest.json"},
-    )
-    assert any_registry.register(pins, use_case, "f1", run_id, lineage.tags()) == 1
-    assert any_registry.register(pins, use_case, "f1", run_id, lineage.tags()) == 1
+    tags = {"rancast.training_key": "t", "rancast.table": "features/x/manifest.json"}
+    assert any_registry.register(pins, use_case, "f1", run_id, tags) == 1
+    assert any_registry.register(pins, use_case, "f1", run_id, tags) == 1
     assert any_registry.register(pins, use_case, "f2", run_id, {}) == 2
     any_registry.tag_version(use_case, 1, {"rancast.decision": "keep"})
     found = any_registry._client.get_model_version(use_case, "1")
@@ -727,11 +746,7 @@ def test_same_fingerprint_is_the_same_version(
     assert found.tags == {
         "rancast.fingerprint": "f1",
         "rancast.training_key": "t",
-        "rancast.table_digest": "d",
-        "rancast.configuration_digest": "c",
-        "rancast.code_digest": "e",
-        "rancast.model_sha256": "m",
-        "rancast.lake.table": "features/x/manifest.json",
+        "rancast.table": "features/x/manifest.json",
         "rancast.decision": "keep",
     }
 
@@ -744,7 +759,7 @@ def test_version_left_by_a_lost_ledger_write_is_adopted(
     registry.register(pins, use_case, "f1", run_id, {})
     (tmp_path / "empty").mkdir()
     assert registry.register(FilePins(tmp_path / "empty"), use_case, "f1", run_id, {}) == 1
-    assert versions(registry, use_case) == [1]
+    assert registry.register(pins, use_case, "f2", run_id, {}) == 2, "a number was used up"
 
 
 def test_pinned_version_that_is_gone_is_an_error(

@@ -6,9 +6,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # bytecode is worth 10 s at every start; some machines turn it off
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+DAYS  ?= 30
+CELLS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench ui clean lock
+
+.PHONY: help install demo test check bench ui clean lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +30,10 @@ node_modules/.installed: package-lock.json $(VENV)/.installed
 	@npm ci --silent --no-fund --no-audit
 	@touch $@
 
-demo: $(VENV)/.installed  ## simulate raw files, run the main job on them, say what came out
-	@$(BIN)/python -m deployments.demo
+install: $(VENV)/.installed node_modules/.installed  ## install everything, Azurite for the tests included
+
+demo: $(VENV)/.installed  ## simulate raw files, run the main job on them, say what came out (DAYS=31 adds a day)
+	@$(BIN)/python -m deployments.demo --days $(DAYS) --cells $(CELLS)
 
 ui: $(VENV)/.installed  ## open the Prefect and MLflow UIs on the last run, with a worker
 	@$(BIN)/python -m deployments.ui

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from deployments.local import StackError, deploy, environment, prefect_server
+from deployments.local import StackError, deploy, empty_folder, environment, prefect_server
 from rancast.errors import RancastError
 from rancast.settings import Settings, load_settings
 from rancast.simulation import Scale, raw_files
@@ -106,7 +106,12 @@ def follow(command: list[str], started: float) -> str:
     counts: Counter[str] = Counter()
     tail: deque[str] = deque(maxlen=25)
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        cwd=empty_folder(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as process:
         for line in process.stdout or ():
             tail.append(line.rstrip())

@@ -1,4 +1,4 @@
-"""An embedded stack on loopback: Prefect server, MLflow UI, worker, all below RANCAST_HOME/.local."""
+"""An embedded stack on loopback: Prefect server, MLflow UI and worker, below RANCAST_HOME/.local."""
 
 import os
 import signal
@@ -49,6 +49,17 @@ def environment(settings: Settings, api_url: str) -> dict[str, str]:
     }
 
 
+def empty_folder() -> Path:
+    """Return the folder to start processes in.
+
+    Prefect copies the working directory for each flow run that it executes; from the checkout that
+    is every installed library, which took minutes.
+    """
+    folder = load_settings().local / "empty"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @contextmanager
 def running(
     name: str, command: list[str], env: Mapping[str, str], health: str | None = None
@@ -61,7 +72,12 @@ def running(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            command, env=dict(env), stdout=sink, stderr=sink, start_new_session=True
+            command,
+            env=dict(env),
+            cwd=empty_folder(),
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
         )
     try:
         if health is not None:

@@ -8,7 +8,7 @@ from rancast.datasets import Dataset, load_dataset
 from rancast.decisions import Decision
 from rancast.evaluation import Evaluation
 from rancast.features import lookback_days
-from rancast.judging import BaselinePredictions, Entry, Readable, choose, judge_view
+from rancast.judging import BaselinePredictions, Entry, Readable, judge_view
 from rancast.manifests import PartitionManifest
 from rancast.models import ModelCard
 from rancast.references import Reference
@@ -59,7 +59,7 @@ def training(use_case: str, end: date | None = None) -> TrainingOutcome:
         baseline_entries=baseline_entries,
     )
     champion = find_champion(case.name)
-    best = this.fit_of(choose([fit.entry for fit in fits], case.metric).name)
+    best = this.best
     decision = None if champion.is_already(best) else _judge(this, best, champion)
 
     tracked = track_training(this)
@@ -120,8 +120,13 @@ def _fit(case: UseCase, table: Reference) -> tuple[Fit, ...]:
 
 def _baselines(case: UseCase, table: Reference) -> tuple[Made, tuple[Entry, ...]]:
     """Evaluate the trivial forecasts on the same holdout."""
-    slices = case.fit_view().slices
-    made = score_baselines(table=table, problem=case.problem, slices=slices, place=case.name)
+    made = score_baselines(
+        table=table,
+        problem=case.problem,
+        slices=case.fit_view().slices,
+        entity=case.entity,
+        place=case.name,
+    )
     entries = tuple(
         Entry(name=name, kind="baseline", evaluation=_evaluate(case, predictions, None))
         for name, predictions in made.outputs.items()
@@ -146,6 +151,7 @@ def _judge(this: Training, best: Fit, champion: FoundChampion) -> Decision:
             table=this.table["table"],
             card=champion.card,
             slices=case.fit_view().slices,
+            entity=case.entity,
             place=case.name,
         )
         champion = champion.scored(scored.fact("verdict", Readable))

@@ -501,7 +501,7 @@ def _slice_gate(part: SliceComparison, item: Slice, whose: str) -> GateResult:
         passed=improvement >= -item.tolerance,
         observed=improvement,
         required=-item.tolerance,
-        sentence=f"{where} ({part.rows:,} rows) the candidate is {_percent(abs(improvement))} "
+        sentence=f"{where} ({part.rows:,} rows) the candidate is {_percent(abs(improvement), 1)} "
         f"{direction} than {whose}; at most {_percent(item.tolerance)} worse is accepted.",
     )
 

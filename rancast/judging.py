@@ -17,13 +17,7 @@ from rancast.errors import DataError, ModelRefused
 from rancast.evaluation import Evaluation, evaluate
 from rancast.metrics import greater_is_better
 from rancast.models import ModelCard
-from rancast.use_cases import Gates, Problem, UseCase
-
-METRICS: dict[Problem, tuple[str, ...]] = {
-    "classification": ("average_precision", "roc_auc", "brier", "log_loss"),
-    "regression": ("mae", "rmse", "r2"),
-}
-AT_THRESHOLD = ("precision", "recall", "alerts_per_day")
+from rancast.use_cases import METRICS, METRICS_AT_THRESHOLD, Gates, Problem, UseCase
 
 
 class JudgeView(Document):
@@ -91,14 +85,17 @@ def judge_view(use_case: UseCase) -> JudgeView:
 
 
 def score_baselines(
-    table: pd.DataFrame, problem: Problem, slices: tuple[str, ...]
+    table: pd.DataFrame, problem: Problem, slices: tuple[str, ...], entity: str
 ) -> BaselinePredictions:
-    """Return what each trivial forecast says on the holdout rows of the training table."""
-    return BaselinePredictions(**baselines.predictions(table, problem, slices))
+    """Return what each trivial forecast says on the holdout rows of the training table.
+
+    `entity` is the entity column's own name, by which a slice may call it.
+    """
+    return BaselinePredictions(**baselines.predictions(table, problem, slices, entity))
 
 
 def score_champion(
-    model: bytes, table: pd.DataFrame, card: ModelCard, slices: tuple[str, ...]
+    model: bytes, table: pd.DataFrame, card: ModelCard, slices: tuple[str, ...], entity: str
 ) -> ChampionScore:
     """Return the champion's predictions on the holdout rows of a newer training table.
 
@@ -119,7 +116,7 @@ def score_champion(
         prediction = models.predict(models.load(model, card.model_sha256), holdout, card)
     except (ModelRefused, DataError) as error:
         return ChampionScore(None, Readable(reason=str(error)))
-    return ChampionScore(holdout_frame(holdout, prediction, slices), Readable(reason=None))
+    return ChampionScore(holdout_frame(holdout, prediction, slices, entity), Readable(reason=None))
 
 
 def evaluate_predictions(
@@ -127,7 +124,7 @@ def evaluate_predictions(
 ) -> Evaluation:
     """Evaluate one model's holdout predictions with the metrics of its kind of problem."""
     others = [name for name in METRICS[view.problem] if name != view.metric]
-    names = (view.metric, *others, *(AT_THRESHOLD if threshold is not None else ()))
+    names = (view.metric, *others, *(METRICS_AT_THRESHOLD if threshold is not None else ()))
     return evaluate(predictions, view.problem, names, view.seed, view.gates.confidence, threshold)
 
 

@@ -6,7 +6,7 @@ from rancast.champions import Pointer
 from rancast.decisions import Contender, Decision
 from rancast.documents import Document, digest
 from rancast.evaluation import Evaluation
-from rancast.judging import ChampionState, Entry, Readable
+from rancast.judging import ChampionState, Entry, Readable, choose
 from rancast.models import ModelCard
 from rancast.references import Reference
 from rancast.steps import Made
@@ -99,9 +99,11 @@ class Training(Document):
         """Every step that computes something large."""
         return (*self.features, self.table, *(fit.made for fit in self.fits), self.baselines)
 
-    def fit_of(self, candidate: str) -> Fit:
-        """Return the fit of one candidate by its name."""
-        return next(fit for fit in self.fits if fit.entry.name == candidate)
+    @property
+    def best(self) -> Fit:
+        """The fit that is judged: the one whose folds scored best."""
+        chosen = choose([fit.entry for fit in self.fits], self.use_case.metric)
+        return next(fit for fit in self.fits if fit.entry.name == chosen.name)
 
 
 class Tracked(Document):

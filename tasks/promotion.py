@@ -28,6 +28,7 @@ def find_champion(use_case: str) -> FoundChampion:
     """Say who is champion by the ledger, and whether the registry has that very model.
 
     An unreachable registry or an unreadable champion is a reason not to promote, not an error.
+    Raises RegistryError where a registry that answers does not hold the champion at all.
     """
     pointer = open_ledger().pointer(use_case)
     registry = Registry(load_settings().tracking)
@@ -41,9 +42,18 @@ def find_champion(use_case: str) -> FoundChampion:
         has_registry_answered=True,
     )
     try:
-        stored = registry.download_model(use_case, champion.version, champion.model_sha256)
+        stored = None
+        if registry.fingerprint_of(use_case, champion.version) == champion.fingerprint:
+            stored = registry.download_model(use_case, champion.version, champion.model_sha256)
     except (RegistryError, ModelRefused) as error:
         return FoundChampion(pointer=pointer, state=known.model_copy(update={"reason": str(error)}))
+    if stored is None:
+        # its next versions would get numbers that ledger and aliases take for other models
+        raise RegistryError(
+            f"The ledger names version {champion.version} ({champion.fingerprint[:12]}) champion of "
+            f"{use_case}, but the registry at {registry.place} has no such version; point "
+            "MLFLOW_TRACKING_URI at the registry that holds it, or restore that from a backup."
+        )
     uri = f"models/{use_case}/{champion.model_sha256}.skops"
     open_lake().write_if_absent(uri, stored.model)
     model = Reference(uri=uri, digest=champion.model_sha256, key=champion.fingerprint)
@@ -52,7 +62,7 @@ def find_champion(use_case: str) -> FoundChampion:
 
 @task(task_run_name="track", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
 def track_training(training: Training) -> Tracked:
-    """Log one training to MLflow: a parent run, and a nested run with model and plots per candidate.
+    """Log one training to MLflow: a parent run, and a nested run per candidate with model and plots.
 
     A training that was tracked before only gets a tag for the present flow run.
     """
@@ -76,6 +86,7 @@ def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
         "rancast.candidate": fit.entry.name,
         "rancast.model_sha256": fit.made["model"].digest,
         "rancast.table": training.table["table"].uri,
+        "rancast.table_sha256": training.table["table"].digest,
         "rancast.ledger": f"ledger/steps/{fit.fingerprint}.json",
     }
     registry = Registry(load_settings().tracking)
@@ -135,7 +146,7 @@ def _track(registry: Registry, training: Training) -> Tracked:
         for entry in training.baseline_entries
         for metric, interval in entry.evaluation.metrics.items()
     }
-    registry.track_candidate(parent, {"use_case": name}, baselines, {}, {}, at_ms)
+    registry.track_candidate(parent, {"use_case": name}, baselines, {}, _overview(training), at_ms)
     return Tracked(run_id=parent, candidates=runs)
 
 
@@ -154,6 +165,19 @@ def _plots(training: Training, fit: Fit) -> dict[str, bytes]:
         baselines,
     )
     return {f"plots/{name}": data for name, data in drawn.items()}
+
+
+def _overview(training: Training) -> dict[str, bytes]:
+    """Draw the leaderboard, and a page to zoom into what the best candidate predicted."""
+    candidates = {fit.entry.name: fit.entry.evaluation for fit in training.fits}
+    baselines = {entry.name: entry.evaluation for entry in training.baseline_entries}
+    best = training.best
+    title = f"{training.use_case.name}: predicted and actual, {best.entry.name}"
+    page = plots.explore_html(load_frame(best.made["predictions"]), title)
+    return {
+        "leaderboard.png": plots.leaderboard(candidates, baselines, training.use_case.metric),
+        "explore.html": page.encode(),
+    }
 
 
 def _params(fit: Fit) -> dict[str, Any]:

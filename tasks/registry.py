@@ -294,6 +294,15 @@ class Registry:
             for name, value in sorted(tags.items()):
                 self._client.set_model_version_tag(use_case, str(version), name, value)
 
+    def fingerprint_of(self, use_case: str, version: int) -> str | None:
+        """Return the fingerprint that a version carries, None where there is no such version."""
+        with self._asking(f"read {use_case} version {version}"):
+            found = self._tolerate(
+                "RESOURCE_DOES_NOT_EXIST",
+                lambda: self._client.get_model_version(use_case, str(version)),
+            )
+        return None if found is None else found.tags.get(FINGERPRINT_TAG)
+
     def aliases(self, use_case: str) -> dict[str, int]:
         """Return alias -> version; empty where a registry that answered holds nothing."""
         with self._asking(f"read the aliases of {use_case}"):

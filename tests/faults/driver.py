@@ -103,6 +103,8 @@ class Effects:
         for name in MLFLOW_WRITES:
             setattr(MlflowClient, name, self._counted(getattr(MlflowClient, name)))
         tasks.promotion.plots.for_candidate = lambda *given: {"plot.txt": b"a plot"}
+        tasks.promotion.plots.leaderboard = lambda *given: b"a plot"
+        tasks.promotion.plots.explore_html = lambda *given: "a page"
 
         def check(model: bytes, card: Any, golden: Any) -> None:
             rancast.models.check_golden(rancast.models.load(model, card.model_sha256), golden, card)

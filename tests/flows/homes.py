@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rancast.references import Reference
 from tests.faults import tiny
 
 
@@ -114,3 +115,8 @@ def half_written(home: Path) -> list[str]:
         if name.endswith((".parquet", ".html", ".skops"))
         and name.split("/")[-1].split(".")[0] != hashlib.sha256(data).hexdigest()
     ]
+
+
+def reference(value: dict[str, Any]) -> Reference:
+    """Return what a ledger entry says of one of its inputs."""
+    return Reference.model_validate(value)

@@ -1,4 +1,4 @@
-"""An embedded stack on loopback: Prefect server, MLflow UI and worker, below RANCAST_HOME/.local."""
+"""An embedded stack on loopback: Prefect server, MLflow UI, worker, below RANCAST_HOME/.local."""
 
 import os
 import signal

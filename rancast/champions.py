@@ -10,7 +10,7 @@ from rancast.errors import RegistryError
 
 
 class Champion(Document):
-    """One registered model as the ledger pins it: version, fingerprint, and SHA-256 of its bytes."""
+    """One registered model as the ledger pins it: version, fingerprint, SHA-256 of its bytes."""
 
     version: int
     fingerprint: str
@@ -75,8 +75,8 @@ def advance(pointer: Pointer | None, use_case: str, promotion: Promotion) -> Poi
     if promotion.sequence != sequence + 1 or promotion.previous != version:
         raise RegistryError(
             f"The promotion of {use_case} version {promotion.champion.version} follows champion "
-            f"{promotion.previous} at sequence {promotion.sequence - 1}, but the ledger has champion "
-            f"{version} at sequence {sequence}; decide again on the present champion."
+            f"{promotion.previous} at sequence {promotion.sequence - 1}, but the ledger has "
+            f"champion {version} at sequence {sequence}; decide again on the present champion."
         )
     history = pointer.history if pointer else ()
     return Pointer(use_case=use_case, history=(*history, promotion))

@@ -59,7 +59,8 @@ def _imports(module: ModuleType) -> set[str]:
 
 
 def _compiled(module: ModuleType) -> CodeType:
-    # not ast.parse: in threads it fails now and then with SystemError on Python 3.11 (cpython#106905)
+    # not ast.parse: in threads of Python 3.11 it fails now and then with SystemError
+    # (cpython#106905)
     return compile(inspect.getsource(module), module.__name__, "exec", dont_inherit=True)
 
 

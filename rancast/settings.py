@@ -16,7 +16,7 @@ URL_SETTINGS = ("RANCAST_RAW_URL", "RANCAST_LAKE_URL", "MLFLOW_TRACKING_URI")
 
 
 class Settings(BaseSettings):
-    """Where things are and with which credentials; built by `load_settings`, inside a flow or task."""
+    """Where things are and with which credentials; `load_settings` builds it in a flow or task."""
 
     model_config = SettingsConfigDict(
         extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         return self.tracking_uri or f"sqlite:///{self.local / 'mlflow' / 'mlflow.db'}"
 
     def credential(self, store: Literal["raw", "lake"]) -> SecretStr | None:
-        """Return the connection string of one store; None means a file or DefaultAzureCredential."""
+        """Return the connection string of one store; None: a file, or DefaultAzureCredential."""
         own = self.raw_credential if store == "raw" else self.lake_credential
         url = self.raw if store == "raw" else self.lake
         return None if url.startswith("file:") else own or self.shared_credential
@@ -84,13 +84,13 @@ class Settings(BaseSettings):
     def pseudonym_secret(self) -> bytes:
         """Return the key of the subscriber pseudonyms.
 
-        Raises ConfigurationError where the development key would be used on anything but local data.
+        Raises ConfigurationError where the development key would meet anything but local data.
         """
         secret = self.pseudonym_key.get_secret_value()
         if secret == DEVELOPMENT_KEY and not all(map(_is_local, (self.raw, self.lake))):
             raise ConfigurationError(
-                "RANCAST_PSEUDONYM_KEY is unset, and the development key is refused since the raw or "
-                "lake container is not local: set it to a secret of your own, for example from "
+                "RANCAST_PSEUDONYM_KEY is unset, and the development key is refused since the raw "
+                "or lake container is not local: set it to a secret of your own, for example from "
                 "`openssl rand -hex 32`, and keep it, since pseudonyms change with it."
             )
         return secret.encode()
@@ -115,8 +115,8 @@ def load_settings() -> Settings:
     home = find_home()
     if not (home / "datasets").is_dir():
         raise ConfigurationError(
-            f"RANCAST_HOME is {home}, which has no folder 'datasets'; set it to the folder that holds "
-            "datasets/, expectations/ and use_cases/."
+            f"RANCAST_HOME is {home}, which has no folder 'datasets'; set it to the folder that "
+            "holds datasets/, expectations/ and use_cases/."
         )
     try:
         settings = Settings(_env_file=home / ".env", RANCAST_HOME=home)
@@ -135,5 +135,5 @@ def _refuse_unconfigured_worker(settings: Settings) -> None:
     if unset:
         raise ConfigurationError(
             f"This worker has no {', '.join(unset)}, and would write into its own folder "
-            f"{settings.local}: set each of them in the environment of the worker or of its work pool."
+            f"{settings.local}: set each of them in the environment of the worker or of its pool."
         )

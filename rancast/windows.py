@@ -70,10 +70,10 @@ def usable_days(
     share = len(usable) / len(days)
     if share < use_case.minimum_coverage:
         raise DataError(
-            f"Use case {use_case.name!r} has {len(usable)} usable days of {dataset.name} out of the "
-            f"{len(days)} from {days[0]} to {newest} ({share:.0%}); minimum_coverage asks for "
-            f"{use_case.minimum_coverage:.0%}. Deliver the missing days and run ingest for them, or "
-            f"shorten history in use_cases/{use_case.name}.yaml."
+            f"Use case {use_case.name!r} has {len(usable)} usable days of {dataset.name} out of "
+            f"the {len(days)} from {days[0]} to {newest} ({share:.0%}); minimum_coverage asks for "
+            f"{use_case.minimum_coverage:.0%}. Deliver the missing days and run ingest for them, "
+            f"or shorten history in use_cases/{use_case.name}.yaml."
         )
     return usable
 
@@ -86,8 +86,8 @@ def _why_not(partition: PartitionManifest | None, dataset: str, day: date) -> st
     if partition is None:
         return (
             f"{dataset} {day} has no file where one is expected daily: nothing lies under "
-            f"{dataset}/year={day:%Y}/month={day:%m}/day={day:%d}/ in the raw container. Deliver it "
-            "and run ingest for that day, or wait for the next schedule."
+            f"{dataset}/year={day:%Y}/month={day:%m}/day={day:%d}/ in the raw container. Deliver "
+            "it and run ingest for that day, or wait for the next schedule."
         )
     return f"{dataset} {day} was refused: {' '.join(partition.reasons)}"
 

@@ -165,7 +165,7 @@ def _content(blob: Content) -> bytes:
     data = open_raw().read(blob.name) if data is None else data
     if sha256(data) != blob.sha256:
         raise DataError(
-            f"{blob.name} changed since it was listed; run the ingest of its day again, which reads "
-            "it anew."
+            f"{blob.name} changed since it was listed; run the ingest of its day again, which "
+            "reads it anew."
         )
     return data

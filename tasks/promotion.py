@@ -62,7 +62,7 @@ def find_champion(use_case: str) -> FoundChampion:
 
 @task(task_run_name="track", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
 def track_training(training: Training) -> Tracked:
-    """Log one training to MLflow: a parent run, and a nested run per candidate with model and plots.
+    """Log one training to MLflow: a parent run, and a nested one per candidate with its model.
 
     A training that was tracked before only gets a tag for the present flow run.
     """

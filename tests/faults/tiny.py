@@ -1,4 +1,4 @@
-"""A complete home of the smallest size: one dataset, one suite, one use case, four days of files."""
+"""A complete home of the smallest size: a dataset, a suite, a use case, four days of files."""
 
 import io
 import json

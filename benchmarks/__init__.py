@@ -1,1 +1,1 @@
-"""What `make bench` and docs/results.md measure; each module prints its numbers as Markdown."""
+"""What `make bench` runs: how long things take, as ratios within one run."""

@@ -83,12 +83,15 @@ def covered(spans: list[tuple[float, float]]) -> float:
 def task_runs() -> list[Any]:
     """Return all task runs of the server once it has recorded them all as finished."""
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import TaskRunSort
 
     with get_client(sync_client=True) as client:
         known: list[Any] = []
         for _ in range(60):
             found: list[Any] = []
-            while page := client.read_task_runs(limit=200, offset=len(found)):
+            while page := client.read_task_runs(
+                sort=TaskRunSort.END_TIME_DESC, limit=200, offset=len(found)
+            ):
                 found += page
             if found and len(found) == len(known) and all(run.end_time for run in found):
                 return found

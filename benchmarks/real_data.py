@@ -87,14 +87,16 @@ def markdown(night: "Night") -> Iterator[str]:
 
 def _ingest_lines(ingested: Ingested) -> Iterator[str]:
     rows = [partition.rows for partition in ingested.partitions]
-    refused = [partition for partition in ingested.partitions if partition.is_refused]
+    refused = sum(partition.is_refused for partition in ingested.partitions)
+    raw, curated = sum(row.raw for row in rows), sum(row.curated for row in rows)
+    quarantined = sum(row.quarantined for row in rows)
+    duplicates = sum(row.duplicates for row in rows)
     yield f"### {ingested.dataset}"
     yield ""
     yield (
-        f"{len(rows)} UTC days with files, {len(ingested.missing)} without, {len(refused)} refused: "
-        f"{sum(row.raw for row in rows):,} rows = {sum(row.curated for row in rows):,} curated + "
-        f"{sum(row.quarantined for row in rows):,} quarantined + "
-        f"{sum(row.duplicates for row in rows):,} duplicates."
+        f"{len(rows)} UTC days with files, {len(ingested.missing)} without, {refused} refused: "
+        f"{raw:,} rows = {curated:,} curated + {quarantined:,} quarantined + "
+        f"{duplicates:,} duplicates."
     )
     yield ""
     for rule, count in quarantine_reasons(ingested):

@@ -29,7 +29,19 @@ def against(api_url: str, storage: Path) -> Iterator[None]:
     ):
         # joining the thread that says "still alive" every 180 s takes a second for each flow
         patch.setattr("prefect.flow_engine._send_heartbeats", lambda engine, **_: nullcontext())
-        yield
+        try:
+            yield
+        finally:
+            flush()
+
+
+def flush() -> None:
+    """Have Prefect send what it still holds of this process' logs and events, now."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=20)
+    EventsWorker.drain_all(timeout=20)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import shutil
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
@@ -15,13 +16,15 @@ from rancast.champions import Pointer
 from rancast.documents import sha256
 from rancast.errors import RegistryError
 from tasks.steps import load_frame
-from tasks.storage import Store, open_store
+from tasks.storage import open_store
+from tasks.stores import open_lake
 from tests import servers
 from tests.faults import tiny
 from tests.flows import homes
 
 AS_OF = date(2024, 3, 5)
 NEXT = AS_OF + timedelta(days=1)
+REMOTE = "tiny_remote"
 DAYS = [f"2024-03-0{day}" for day in (1, 2, 3, 4)]
 
 
@@ -124,3 +127,95 @@ def test_a_registry_without_the_champion_is_an_error(
         daily(["tiny"], NEXT)
     assert homes.pointer(champion_home) == before
     assert homes.registry(champion_home) == {"runs": [], "versions": [], "aliases": []}
+
+
+@pytest.fixture()
+def remote_home(
+    tmp_path: Path,
+    azurite: servers.Azurite,
+    mlflow_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A home with configuration only: raw files, lake and registry are on servers."""
+    home = tmp_path / "home"
+    tiny.write_home(home)
+    homes.write_use_case(home, REMOTE)
+    (home / "use_cases" / "tiny.yaml").unlink()
+    urls = {"RANCAST_RAW_URL": azurite.container(), "RANCAST_LAKE_URL": azurite.container()}
+    monkeypatch.setenv("RANCAST_HOME", str(home))
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    for name, url in urls.items():
+        monkeypatch.setenv(name, url)
+    raw = open_store(
+        urls["RANCAST_RAW_URL"], SecretStr(azurite.connection_string), setting="RANCAST_RAW_URL"
+    )
+    for name, data in homes.files_below(home / ".local" / "raw").items():
+        raw.write(name, data)
+    shutil.rmtree(home / ".local")
+    return home
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_by_settings_alone_it_runs_on_azure_and_an_mlflow_server(
+    remote_home: Path, settled_home: Path, mlflow_server: str
+) -> None:
+    """Against blob storage and servers, the main job ends with one version that is champion and
+    whose bytes the ledger pins, with manifests equal to those of a run on files."""
+    state = daily(as_of=AS_OF, return_state=True)
+    night: Night = state.result()
+    (trained,) = night.trained
+    assert (trained.use_case, trained.version, trained.is_new_champion) == (REMOTE, 1, True)
+    lake = open_lake()
+    pointer = Pointer.model_validate_json(lake.read(f"ledger/promotions/{REMOTE}.json"))
+    held = registered(mlflow_server)
+    assert held == {"champion": [pointer.champion.version, pointer.champion.model_sha256]}
+    assert sha256(lake.read(trained.model.uri)) == pointer.champion.model_sha256
+    for day, manifest in homes.manifests(settled_home).items():
+        assert lake.read(f"curated/kpis/date={day}/manifest.json") == manifest
+        assert_listed_fields(json.loads(manifest))
+    shown = artifacts_of(state.state_details.flow_run_id)
+    assert [row["day"] for row in shown["ingest-kpis"]] == sorted(DAYS, reverse=True)
+    assert [row["expectation"] for row in shown["validation-kpis"]]
+    assert {row["model"] for row in shown["leaderboard-tiny-remote"]} > {"ridge", "last_value"}
+    assert "Promoted: ridge is version 1" in shown["decision-tiny-remote"]
+    # nothing was written beside the servers
+    assert not (remote_home / ".local").exists()
+
+
+def registered(tracking_uri: str) -> dict[str, list[Any]]:
+    """Return alias -> version and SHA-256 of its model's bytes, by MLflow's own client."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri, tracking_uri)
+    found = {}
+    for alias in client.get_registered_model(REMOTE).aliases:
+        version = client.get_model_version_by_alias(REMOTE, alias)
+        path = client.download_artifacts(version.run_id, "model/model.skops")
+        found[alias] = [int(version.version), sha256(Path(path).read_bytes())]
+    return found
+
+
+def assert_listed_fields(manifest: dict[str, Any]) -> None:
+    """Check the fields that a partition's manifest has at least, and what they hold of the day."""
+    rows = manifest["rows"]
+    assert manifest["schema_version"] == 1
+    assert rows == {"raw": 144, "curated": 143, "quarantined": 1, "duplicates": 0}
+    (source,) = manifest["sources"]
+    assert source["blob"].startswith("kpis/year=2024/") and source["rows"] == 144
+    assert len(source["sha256"]) == len(manifest["digest"]) == 64
+    assert manifest["coverage"] == pytest.approx(143 / 144)
+
+
+def artifacts_of(flow_run_id: UUID) -> dict[str, Any]:
+    """Return what the Prefect UI shows of a run's subflows: artifact key -> its content."""
+    from prefect.client.orchestration import get_client
+
+    wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [str(flow_run_id)]}}}
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/artifacts/filter", json=wanted).json()
+    return {
+        artifact["key"]: json.loads(data) if artifact["type"] == "table" else data
+        for artifact in found
+        if (data := artifact["data"])
+    }

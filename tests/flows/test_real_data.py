@@ -1,4 +1,4 @@
-"""The public data sets through the main job, on Azurite, MLflow and Prefect; settings by environment."""
+"""The public data sets through the main job, on Azurite, MLflow and Prefect servers."""
 
 import json
 import re

@@ -101,8 +101,7 @@ def _ingest_lines(ingested: Ingested) -> Iterator[str]:
     yield ""
     for rule, count in quarantine_reasons(ingested):
         yield f"- {count:,} quarantined: {rule}"
-    if refused:
-        yield ""
+    yield ""
 
 
 def _training_lines(outcome: TrainingOutcome) -> Iterator[str]:

@@ -6,7 +6,7 @@ speaks for or against it has not been used to choose it. The rules are in `decis
 
 import math
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -28,6 +28,7 @@ class JudgeView(Document):
     gates: Gates
     embargo: Duration
     seed: int
+    promotion: Literal["automatic", "manual"] = "automatic"
 
 
 class Entry(Document):
@@ -81,6 +82,7 @@ def judge_view(use_case: UseCase) -> JudgeView:
         gates=use_case.gates,
         embargo=use_case.split.embargo,
         seed=use_case.seed,
+        promotion=use_case.promotion,
     )
 
 
@@ -172,7 +174,16 @@ def judge(
             fingerprint=state.fingerprint,
             comparison=compare(candidate, champion, view.metric, view.gates, view.seed, after),
         )
-    return decide(contender, incumbent, comparisons, view.gates)
+    decision = decide(contender, incumbent, comparisons, view.gates)
+    return _left_to_people(decision) if view.promotion == "manual" else decision
+
+
+def _left_to_people(decision: Decision) -> Decision:
+    """Return a decision that promotes nothing by itself, as `promotion: manual` asks for."""
+    if not decision.promote:
+        return decision
+    reason = "Every gate passed; promotion is manual for this use case, so a person has to decide."
+    return decision.model_copy(update={"promote": False, "reasons": (reason, *decision.reasons)})
 
 
 def _after(gap: timedelta, *train_ends: str) -> str:

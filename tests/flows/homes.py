@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rancast.references import Reference
+import pandas as pd
+
 from tests.faults import tiny
 
 
@@ -117,6 +118,6 @@ def half_written(home: Path) -> list[str]:
     ]
 
 
-def reference(value: dict[str, Any]) -> Reference:
-    """Return what a ledger entry says of one of its inputs."""
-    return Reference.model_validate(value)
+def load(home: Path, reference: dict[str, Any]) -> pd.DataFrame:
+    """Return the frame that a manifest or a ledger entry refers to."""
+    return pd.read_parquet(home / ".local" / "lake" / reference["uri"])

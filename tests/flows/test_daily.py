@@ -15,7 +15,6 @@ from flows.ingest import ingest
 from rancast.champions import Pointer
 from rancast.documents import sha256
 from rancast.errors import RegistryError
-from tasks.steps import load_frame
 from tasks.storage import open_store
 from tasks.stores import open_lake
 from tests import servers
@@ -76,7 +75,7 @@ def test_candidate_and_champion_are_compared_on_the_same_rows(champion_home: Pat
         if entry["step"] == "judge" and entry["inputs"].get("champion")
     ]
     frames = {
-        name: load_frame(homes.reference(judged["inputs"][name]))
+        name: homes.load(champion_home, judged["inputs"][name])
         for name in ("candidate", "champion")
     }
     rows = {name: frame[["entity", "time", "y"]] for name, frame in frames.items()}

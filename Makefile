@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check bench ui clean lock
+.PHONY: help install demo test check bench ui clean lock schemas
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: $(VENV)/.installed  ## time the main job beside a plain script that does 
 lock: $(VENV)/.installed  ## compile requirements.txt from the ranges in pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --custom-compile-command "make lock" --quiet -o requirements.txt
+
+schemas: $(VENV)/.installed  ## write the JSON schemas of datasets and use cases, for editors
+	@$(BIN)/python -m rancast.schemas docs/schemas
 
 clean:  ## remove what the demo, the tests and the tools left, but not the installation
 	rm -rf .local .pytest_cache .mypy_cache .hypothesis build *.egg-info

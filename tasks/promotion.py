@@ -50,8 +50,8 @@ def find_champion(use_case: str) -> FoundChampion:
     if stored is None:
         # its next versions would get numbers that ledger and aliases take for other models
         raise RegistryError(
-            f"The ledger names version {champion.version} ({champion.fingerprint[:12]}) champion of "
-            f"{use_case}, but the registry at {registry.place} has no such version; point "
+            f"The ledger names version {champion.version} ({champion.fingerprint[:12]}) champion of"
+            f" {use_case}, but the registry at {registry.place} has no such version; point "
             "MLFLOW_TRACKING_URI at the registry that holds it, or restore that from a backup."
         )
     uri = f"models/{use_case}/{champion.model_sha256}.skops"

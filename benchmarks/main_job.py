@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.local import environment, prefect_server
-from rancast.settings import load_settings
+from rancast.settings import URL_SETTINGS, load_settings
 from rancast.simulation import Scale, raw_files
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +29,8 @@ def main() -> None:
         prepare(home)
         os.environ["RANCAST_HOME"] = str(home)
         as_of = (SCALE.start + timedelta(days=SCALE.days)).isoformat()
+        for name in (*URL_SETTINGS, "PREFECT_API_URL"):
+            os.environ.pop(name, None)
         settings = load_settings()
         plain = run("benchmarks.plain", home, as_of, dict(os.environ))
         with prefect_server(settings) as api_url:

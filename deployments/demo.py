@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from deployments.local import StackError, deploy, empty_folder, environment, prefect_server
+from deployments.local import (
+    StackError,
+    deploy,
+    empty_folder,
+    environment,
+    prefect_server,
+    refuse_configured,
+)
 from rancast.errors import RancastError
 from rancast.settings import Settings, load_settings
 from rancast.simulation import Scale, raw_files
@@ -37,6 +44,7 @@ def main() -> int:
     started = time.monotonic()
     try:
         settings = load_settings()
+        refuse_configured(settings)
         scale = Scale(cells=options.cells, days=options.days)
         as_of = scale.start + timedelta(days=scale.days)
         written, total = write_raw(settings, scale)

@@ -13,11 +13,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from rancast.errors import RancastError
-from rancast.settings import Settings, load_settings
+from filelock import FileLock, Timeout
+
+from rancast.errors import ConfigurationError, RancastError
+from rancast.settings import URL_SETTINGS, Settings, load_settings
 
 WORK_POOL = "local"
 START_SECONDS = 180
+
+
+def refuse_configured(settings: Settings) -> None:
+    """Raise ConfigurationError where a setting leads away from this folder.
+
+    What runs on simulated data promotes a model made of them, which must never reach a registry
+    that somebody relies on.
+    """
+    given = (settings.raw_url, settings.lake_url, settings.tracking_uri)
+    named = [name for name, value in zip(URL_SETTINGS, given, strict=True) if value]
+    if named:
+        raise ConfigurationError(
+            f"This runs on simulated data and promotes a model made of it, and {', '.join(named)} "
+            "is set: unset it here and in .env, or set RANCAST_HOME to a copy without it."
+        )
 
 
 class StackError(RancastError):
@@ -116,12 +133,26 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def prefect_server(settings: Settings, port: int = 4200) -> Iterator[str]:
     """Run a Prefect server on the embedded database; yields its API URL."""
-    chosen = free_port(port)
-    api_url = f"http://127.0.0.1:{chosen}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-    env = environment(settings, api_url)
-    with running("prefect-server", [*command, "--port", str(chosen)], env, f"{api_url}/health"):
-        yield api_url
+    with _alone(settings):
+        chosen = free_port(port)
+        api_url = f"http://127.0.0.1:{chosen}/api"
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+        env = environment(settings, api_url)
+        with running("prefect-server", [*command, "--port", str(chosen)], env, f"{api_url}/health"):
+            yield api_url
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Let one stack at a time use a folder: two servers on one database would share its runs."""
+    settings.local.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(settings.local / "stack.lock", timeout=0):
+            yield
+    except Timeout:
+        raise StackError(
+            f"Another `make demo` or `make ui` is running on {settings.local}; end it first."
+        ) from None
 
 
 @contextmanager

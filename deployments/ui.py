@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from deployments.local import deploy, mlflow_ui, prefect_server, worker
+from deployments.local import deploy, environment, mlflow_ui, prefect_server, worker
 from rancast.errors import RancastError
 from rancast.settings import load_settings
 
@@ -16,7 +16,7 @@ def main() -> int:
         settings = load_settings()
         print("Starting Prefect, MLflow and a worker (up to half a minute) ...", flush=True)
         with prefect_server(settings) as api_url, mlflow_ui(settings) as mlflow_url:
-            os.environ["PREFECT_API_URL"] = api_url
+            os.environ.update(environment(settings, api_url))
             deploy()
             with worker(settings, api_url):
                 print(f"Prefect  {api_url.removesuffix('/api')}/runs", flush=True)

@@ -29,15 +29,25 @@ class Night(Document):
 def daily(use_cases: list[str] | None = None, as_of: date | None = None) -> Night:
     """Ingest the days before `as_of` that the use cases need, then train each of them.
 
-    Without arguments it takes all use cases and the day of its schedule. A use case that fails
-    does not keep the others from being trained; the run fails afterwards, with its error.
+    Without arguments it takes all use cases and the day of its schedule. A typo in a YAML file
+    stops the night before it begins. A dataset or use case that fails later does not keep the
+    others from their turn; the run fails afterwards, with the first error.
     """
     as_of = as_of or scheduled_day()
     home = load_settings().home
     cases = [load_use_case(home, name) for name in use_cases or known_use_cases(home)]
     datasets = {case.dataset: load_dataset(home, case.dataset) for case in cases}
     windows = ingest_windows(cases, datasets, as_of)
-    ingested = [ingest(name, start, as_of) for name, start in windows.items()]
-    ended = [training(case.name, as_of, return_state=True) for case in cases]
-    trained = [state.result() for state in ended]
-    return Night(as_of=as_of, ingested=tuple(ingested), trained=tuple(trained))
+    ingests = {
+        name: ingest(name, start, as_of, return_state=True) for name, start in windows.items()
+    }
+    trainings = [
+        training(case.name, as_of, return_state=True)
+        for case in cases
+        if ingests[case.dataset].is_completed()
+    ]
+    return Night(
+        as_of=as_of,
+        ingested=tuple(state.result() for state in ingests.values()),
+        trained=tuple(state.result() for state in trainings),
+    )

@@ -14,6 +14,7 @@ from rancast.models import ModelCard
 from rancast.references import Reference
 from rancast.settings import load_settings
 from rancast.steps import Made
+from rancast.tables import TableSummary
 from rancast.trainings import Fit, FoundChampion, Training, TrainingOutcome, conclude
 from rancast.use_cases import UseCase, load_use_case
 from rancast.windows import days_between, history_start, looking_back, usable_days, window_start
@@ -160,7 +161,8 @@ def _judge(this: Training, best: Fit, champion: FoundChampion) -> Decision:
         baseline=[this.baselines[name] for name in BaselinePredictions._fields],
         champion=scored.outputs.get("predictions") if scored else None,
         contender=best.contender,
-        train_end=best.card.train_end,
+        # of the model that was evaluated; the shipped one may be refitted on the holdout
+        train_end=this.table.fact("summary", TableSummary).train.last.isoformat(),
         state=champion.state,
         view=judge_view(case),
         place=case.name,

@@ -11,7 +11,7 @@ from typing import Any
 
 from rancast.documents import digest, sha256
 
-LIBRARIES = ("pandas", "numpy", "pyarrow", "scikit-learn", "skops", "great-expectations")
+LIBRARIES = ("pandas", "numpy", "pyarrow", "scipy", "scikit-learn", "skops", "great-expectations")
 
 
 def code_digest(function: Callable[..., Any]) -> str:

@@ -131,7 +131,7 @@ def _refuse_unknown_types(data: bytes) -> None:
 def inputs(X: pd.DataFrame, features: tuple[str, ...], categories: tuple[str, ...]) -> pd.DataFrame:
     """Return the columns `features` of X in order: text for `categories`, float64 for the others.
 
-    Raises DataError for missing columns and for infinite values, with their names.
+    Raises DataError for missing columns, other types and infinite values, with their names.
     """
     absent = [name for name in features if name not in X.columns]
     if absent:
@@ -140,7 +140,13 @@ def inputs(X: pd.DataFrame, features: tuple[str, ...], categories: tuple[str, ..
             "features with the configuration that the model was trained with."
         )
     types = {name: "str" if name in categories else "float64" for name in features}
-    prepared = X[list(features)].astype(types)
+    try:
+        prepared = X[list(features)].astype(types)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"the features no longer have the types that the model was trained with ({error}); "
+            "build them with the configuration that it was trained with."
+        ) from None
     numbers = prepared[[name for name in features if name not in categories]]
     infinite = numbers.columns[np.isinf(numbers.to_numpy()).any(axis=0)]
     if len(infinite):

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rancast.documents import sha256
 from rancast.errors import ConfigurationError
+from rancast.pseudonyms import key_id
 
 DEVELOPMENT_KEY = "rancast-development-key-for-local-files-only"
 URL_SETTINGS = ("RANCAST_RAW_URL", "RANCAST_LAKE_URL", "MLFLOW_TRACKING_URI")
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     @property
     def pseudonym_key_id(self) -> str:
         """Short name of the pseudonym key; part of what is derived with it, and not secret."""
-        return sha256(b"rancast key id:" + self.pseudonym_key.get_secret_value().encode())[:12]
+        return key_id(self.pseudonym_key.get_secret_value().encode())
 
     def pseudonym_secret(self) -> bytes:
         """Return the key of the subscriber pseudonyms.
@@ -87,10 +87,12 @@ class Settings(BaseSettings):
         Raises ConfigurationError where the development key would meet anything but local data.
         """
         secret = self.pseudonym_key.get_secret_value()
-        if secret == DEVELOPMENT_KEY and not all(map(_is_local, (self.raw, self.lake))):
+        places = (self.raw, self.lake, self.tracking)
+        if secret == DEVELOPMENT_KEY and not all(map(_is_local, places)):
             raise ConfigurationError(
                 "RANCAST_PSEUDONYM_KEY is unset, and the development key is refused since the raw "
-                "or lake container is not local: set it to a secret of your own, for example from "
+                "or lake container, or MLflow, is not local: set it to a secret of your own, for "
+                "example from "
                 "`openssl rand -hex 32`, and keep it, since pseudonyms change with it."
             )
         return secret.encode()
@@ -98,7 +100,7 @@ class Settings(BaseSettings):
 
 def _is_local(url: str) -> bool:
     parts = urlsplit(url)
-    return parts.scheme == "file" or parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return parts.scheme in ("file", "sqlite") or parts.hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def find_home() -> Path:

@@ -1,10 +1,11 @@
 """What the ledger remembers of a step, and the key under which it remembers it."""
 
+import json
 from typing import Any, Literal
 
 from pydantic import Field
 
-from rancast.documents import Document, DocumentT, digest
+from rancast.documents import Document, DocumentT, digest, sha256
 from rancast.references import SCHEMA_VERSION, Reference
 
 
@@ -62,12 +63,12 @@ def manifest_of(entry: StepEntry) -> dict[str, Any]:
 
 def step_key(step: str, code: str, inputs: dict[str, Any], config: dict[str, Any]) -> str:
     """Return the SHA-256 of what a step depends on: input digests, configuration and code."""
-    return digest(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "step": step,
-            "code": code,
-            "inputs": inputs,
-            "config": config,
-        }
-    )
+    parts = {
+        "schema_version": SCHEMA_VERSION,
+        "step": step,
+        "code": code,
+        "inputs": inputs,
+        "config": config,
+    }
+    # not canonical: the order of a dataset's columns is the order of the frame's
+    return sha256(json.dumps(parts, separators=(",", ":")).encode())

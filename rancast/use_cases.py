@@ -316,6 +316,16 @@ class Gates(Document):
     )
     slices: tuple[Slice, ...] = ()
 
+    @field_validator("minimum_clusters")
+    @classmethod
+    def _keeps_both_ways(
+        cls, given: dict[Literal["entity", "day"], int]
+    ) -> dict[Literal["entity", "day"], int]:
+        # naming one of the two must not switch the other off
+        if any(count < 2 for count in given.values()):
+            raise ValueError("fewer than 2 clusters cannot be resampled; write 2 or more")
+        return {"entity": given.get("entity", 10), "day": given.get("day", 5)}
+
 
 class Alerts(Document):
     """How many alerts a day the operations centre can handle; sets the decision threshold."""
@@ -570,8 +580,16 @@ def load_use_case(home: Path, name: str) -> UseCase:
 
 
 def known_use_cases(home: Path) -> list[str]:
-    """Return the names of all use cases below `home`, sorted."""
-    return sorted(path.stem for path in (home / "use_cases").glob("*.yaml"))
+    """Return the names of all use cases below `home`, sorted.
+
+    Raises ConfigurationError where there is none, since a night with nothing to do is a mistake.
+    """
+    names = sorted(path.stem for path in (home / "use_cases").glob("*.yaml"))
+    if not names:
+        raise ConfigurationError(
+            f"{home / 'use_cases'} holds no use case; add a YAML file, or correct RANCAST_HOME."
+        )
+    return names
 
 
 def schema() -> dict[str, Any]:

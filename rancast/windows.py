@@ -89,7 +89,7 @@ def _why_not(partition: PartitionManifest | None, dataset: str, day: date) -> st
             f"{dataset}/year={day:%Y}/month={day:%m}/day={day:%d}/ in the raw container. Deliver "
             "it and run ingest for that day, or wait for the next schedule."
         )
-    return f"{dataset} {day} was refused: {' '.join(partition.reasons)}"
+    return " ".join(partition.reasons)
 
 
 def window_start(use_case: UseCase, dataset: Dataset, end: date) -> date:

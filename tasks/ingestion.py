@@ -12,12 +12,12 @@ from prefect.cache_policies import NO_CACHE
 from rancast import reading
 from rancast.datasets import Dataset
 from rancast.documents import Document, digest, sha256
-from rancast.errors import DataError, StorageError
+from rancast.errors import ConfigurationError, DataError, StorageError
 from rancast.manifests import PartitionManifest, parse_manifest, partition_folder
 from rancast.references import RawBlob
 from rancast.settings import load_settings
 from rancast.steps import Made
-from tasks.steps import Step
+from tasks.steps import Step, may_pass
 from tasks.storage import Store
 from tasks.stores import open_lake, open_ledger, open_raw
 
@@ -43,7 +43,13 @@ def read_contents(
     Raises DataError where a blob's content is no longer the one named.
     """
     contents = {blob.name: _content(blob) for blob in blobs}
-    secret = load_settings().pseudonym_secret() if dataset.has_subscribers else b""
+    settings = load_settings()
+    if pseudonym_key_id and pseudonym_key_id != settings.pseudonym_key_id:
+        raise ConfigurationError(
+            f"{dataset.name} {day} was read under another RANCAST_PSEUDONYM_KEY than the present "
+            "one; run the ingest of that day again, which reads it under the present key."
+        )
+    secret = settings.pseudonym_secret() if dataset.has_subscribers else b""
     return reading.read_partition(contents, dataset, secret)
 
 
@@ -57,7 +63,13 @@ PULL = Step(
 )
 
 
-@task(task_run_name="list {dataset}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(
+    task_run_name="list {dataset}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
 def list_raw(dataset: str, days: list[date]) -> dict[str, list[RawBlob]]:
     """List the raw blobs of each day by its exact prefix; a day without blobs is left out.
 
@@ -73,7 +85,7 @@ def list_raw(dataset: str, days: list[date]) -> dict[str, list[RawBlob]]:
     cache_policy=NO_CACHE,
     retries=2,
     retry_delay_seconds=[2, 8],
-    retry_condition_fn=lambda task, run, state: _is_passing(state.data),
+    retry_condition_fn=may_pass,
 )
 def pull_partition(
     dataset: Dataset, day: date, blobs: list[RawBlob], is_forced: bool = False
@@ -93,7 +105,13 @@ def pull_partition(
         return PULL.make(arguments, is_forced=is_forced)
 
 
-@task(task_run_name="find {dataset}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(
+    task_run_name="find {dataset}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
 def find_partitions(dataset: str, days: list[date]) -> dict[str, PartitionManifest]:
     """Read the manifests of the partitions that exist; a day without one is left out."""
     store = open_lake()
@@ -115,35 +133,36 @@ def _is_not_data(name: str) -> bool:
     return any(fnmatch(name.rsplit("/", 1)[-1], pattern) for pattern in NOT_DATA)
 
 
-def _is_passing(error: object) -> bool:
-    return isinstance(error, (StorageError, OSError))
-
-
 def _identify(
     dataset: str, day: date, blobs: list[RawBlob]
 ) -> tuple[tuple[Content, ...], dict[str, bytes]]:
     """Tell the content of listed blobs: from the ledger if this listing was read before."""
-    listing = digest([[blob.name, blob.size, blob.etag, blob.md5] for blob in blobs])
-    name = f"raw/{dataset}/{day}/{listing}"
     ledger = open_ledger()
-    known, fetched = ledger.pinned(name), {}
+    known = ledger.pinned(_listing_name(dataset, day, blobs))
+    fetched: dict[str, bytes] = {}
     if known is None:
-        fetched = _download(dataset, day, blobs)
+        read, fetched = _download(dataset, day, blobs)
         known = {blob: sha256(data) for blob, data in fetched.items()}
-        if len(fetched) == len(blobs):
-            known = ledger.pin(name, known)
+        known = ledger.pin(_listing_name(dataset, day, read), known)
     return tuple(Content(name=blob, sha256=known[blob]) for blob in sorted(known)), fetched
 
 
-def _download(dataset: str, day: date, blobs: list[RawBlob]) -> dict[str, bytes]:
-    """Read the listed blobs; where the listing changed meanwhile, read what is there now."""
+def _listing_name(dataset: str, day: date, blobs: list[RawBlob]) -> str:
+    listing = digest([[blob.name, blob.size, blob.etag, blob.md5] for blob in blobs])
+    return f"raw/{dataset}/{day}/{listing}"
+
+
+def _download(
+    dataset: str, day: date, blobs: list[RawBlob]
+) -> tuple[list[RawBlob], dict[str, bytes]]:
+    """Read the listed blobs, or what is there by now; return the listing that was read, too."""
     store, listed = open_raw(), blobs
     for _ in range(READ_ATTEMPTS):
         names = [blob.name for blob in listed]
         contents = store.read_many(names)
         now = _list_day(store, dataset, day)
         if [(blob.name, blob.etag) for blob in now] == [(blob.name, blob.etag) for blob in listed]:
-            return dict(zip(names, contents, strict=True))
+            return listed, dict(zip(names, contents, strict=True))
         listed = now
     raise StorageError(
         f"The blobs of {dataset} {day} changed {READ_ATTEMPTS} times while they were being read; "

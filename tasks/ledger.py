@@ -30,12 +30,23 @@ class Ledger:
     def record(self, entry: StepEntry) -> StepEntry:
         """Put a step's entry if absent; return the one that is there, ours or an earlier one."""
         name = _step_name(entry.key)
-        winner = self.lake.write_if_absent(name, canonical_json(entry))
+        winner = self.lake.write_if_absent(name, _in_order(entry))
         return self._parse(StepEntry, winner, name)
 
-    def supersede(self, entry: StepEntry) -> None:
-        """Replace a step's entry whose outputs are lost by one whose outputs exist."""
-        self.lake.write(_step_name(entry.key), canonical_json(entry))
+    def supersede(self, lost: StepEntry, entry: StepEntry) -> StepEntry:
+        """Replace an entry whose outputs are lost by one whose outputs exist.
+
+        Returns the entry that is there afterwards: of several who replace it, the first one wins.
+        """
+        name = _step_name(entry.key)
+        data, etag = self.lake.read_tagged(name)
+        if self._parse(StepEntry, data, name) == lost:
+            try:
+                self.lake.write_if_match(name, _in_order(entry), etag)
+                return entry
+            except WriteConflict:
+                data = self.lake.read(name)
+        return self._parse(StepEntry, data, name)
 
     def pin(self, name: str, value: dict[str, Any]) -> dict[str, Any]:
         """Put a small fact if absent; return the value that is there, ours or the winner's."""
@@ -108,6 +119,11 @@ def _is_champion(pointer: Pointer | None, promotion: Promotion) -> TypeGuard[Poi
 
 def _step_name(key: str) -> str:
     return f"ledger/steps/{key}.json"
+
+
+def _in_order(entry: StepEntry) -> bytes:
+    # not canonical: the order of a dataset's columns is part of what a lost step is made again from
+    return entry.model_dump_json().encode()
 
 
 def _pointer_name(use_case: str) -> str:

@@ -111,17 +111,29 @@ def apply_decision(
         verify_in_clean_process(stored.model, stored.card, stored.golden)
         ledger.advance(name, found.pointer, _promotion(training, fit, version, found, decision))
     pointer = ledger.pointer(name)
-    registry.tag_version(name, version, _decision_tags(version, pointer, decision))
-    if pointer is not None:
-        registry.set_aliases(name, pointer.champion.version, pointer.previous)
-    return pointer
+    while True:
+        registry.tag_version(name, version, _decision_tags(version, pointer, decision))
+        if pointer is not None:
+            registry.set_aliases(name, pointer.champion.version, pointer.previous)
+        latest = ledger.pointer(name)
+        if latest == pointer:
+            return pointer
+        pointer = latest  # somebody else promoted meanwhile, and the aliases follow the ledger
 
 
 def _vacant(registry: Registry, use_case: str) -> ChampionState:
     try:
-        registry.aliases(use_case)
+        held = registry.alias_of(use_case, "champion")
     except RegistryError as error:
         return ChampionState(has_registry_answered=False, reason=str(error))
+    if held is not None:
+        # the ledger always moves first: an alias without a pointer belongs to another lake
+        reason = (
+            f"the registry at {registry.place} has version {held} as champion, but this lake's "
+            "ledger names none; correct RANCAST_LAKE_URL, restore ledger/promotions/ from a "
+            "backup, or remove the alias"
+        )
+        return ChampionState(has_registry_answered=True, reason=reason)
     return ChampionState(has_registry_answered=True)
 
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, TypeAdapter
 from rancast import frames
 from rancast.code import code_digest
 from rancast.documents import canonical_json, sha256
-from rancast.errors import DataError, ObjectNotFound
+from rancast.errors import DataError, ObjectNotFound, StorageError, StorageUnreachable
 from rancast.references import Reference, jsonable
 from rancast.steps import Made, StepEntry, manifest_of, step_key
 from tasks.ledger import Ledger
@@ -130,8 +130,7 @@ class Step:
             )
         if _exist(ledger, recorded):
             return recorded
-        ledger.supersede(entry)
-        return entry
+        return ledger.supersede(recorded, entry)
 
     def _show(
         self, ledger: Ledger, entry: StepEntry, arguments: dict[str, Any], place: str
@@ -169,8 +168,20 @@ def as_task(step: Step, run_name: str | None = None) -> Task[..., Made]:
         persist_result=True,
         result_serializer="json",
         cache_policy=CacheKeyFnPolicy(cache_key_fn=cache_key),
+        retries=2,
+        retry_delay_seconds=[2, 8],
+        retry_condition_fn=may_pass,
     )
     return decorate(call)
+
+
+def may_pass(task: Any, run: Any, state: Any) -> bool:
+    """Tell Prefect whether a failure may pass by itself: a fault of the network, never of `fit`.
+
+    Where nobody answers, the store has tried for its own half minute already.
+    """
+    error = state.data
+    return isinstance(error, (StorageError, OSError)) and not isinstance(error, StorageUnreachable)
 
 
 def serialise(value: Any) -> bytes:
@@ -247,7 +258,13 @@ def _read(ledger: Ledger, references: list[Reference]) -> list[bytes]:
     except ObjectNotFound:
         for reference in references:
             _restore(ledger, reference)
+    try:
         return ledger.lake.read_many([reference.uri for reference in references])
+    except ObjectNotFound as error:
+        raise DataError(
+            f"{error} It was made again, but came out otherwise than it was recorded; run the "
+            "ingest of its days again, and then this run."
+        ) from error
 
 
 def _restore(ledger: Ledger, reference: Reference) -> None:

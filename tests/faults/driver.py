@@ -6,7 +6,8 @@ artifacts) or an MLflow call that writes; the child ends itself with SIGKILL jus
 What is replaced here is what has no effect on the outside world and costs seconds: the plots, and
 the start of a second Python for the golden rows, which are checked in this process instead.
 
-Usage: driver.py TEMPLATE WORK FIRST STRIDE, prints one JSON line for each point.
+Usage: driver.py TEMPLATE WORK FIRST STRIDE, prints one JSON line for each point;
+driver.py TEMPLATE WORK copies, one for each pair of copies that ran at the same time.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import date
@@ -25,6 +27,7 @@ from typing import Any
 
 import prefect.flow_engine
 
+PAIRS = 3
 USE_CASE, AS_OF = "tiny", date(2024, 3, 5)
 MLFLOW_WRITES = (
     "create_experiment create_run log_batch log_artifacts set_tag set_terminated delete_run "
@@ -56,6 +59,11 @@ def preload() -> None:
 
 def attempt(home: Path, kill_at: int | None) -> int:
     """Run the main job in a child that dies before its n-th effect; return its exit status."""
+    return finish(start(home, kill_at))
+
+
+def start(home: Path, kill_at: int | None) -> int:
+    """Fork a child that runs the main job; return its process id."""
     child = os.fork()
     if child == 0:
         try:
@@ -65,6 +73,11 @@ def attempt(home: Path, kill_at: int | None) -> int:
             (home / "error").write_text(repr(error))
             os._exit(1)
         os._exit(0)
+    return child
+
+
+def finish(child: int) -> int:
+    """Wait for a child; return its exit status."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -90,6 +103,7 @@ class Effects:
 
     def __init__(self, kill_at: int | None) -> None:
         self.count, self.kill_at = 0, kill_at
+        self.lock = threading.Lock()
 
     def watch(self) -> None:
         """Stand before every call that changes the outside world."""
@@ -113,9 +127,10 @@ class Effects:
 
     def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*given: Any, **named: Any) -> Any:
-            self.count += 1
-            if self.count == self.kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+            with self.lock:
+                self.count += 1
+                if self.count == self.kill_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
             return call(*given, **named)
 
         return counted
@@ -143,7 +158,7 @@ def hidden(name: str) -> bool:
 
 def stable_name(name: str) -> str:
     """Return a name without the digest of a model, which no second run would repeat."""
-    return "models/tiny/MODEL.skops" if name.endswith(".skops") else name
+    return f"{name.rsplit('/', 1)[0]}/MODEL.skops" if name.endswith(".skops") else name
 
 
 def digest_of(name: str, data: bytes) -> str:
@@ -201,6 +216,7 @@ def point(template: Path, home: Path, kill_at: int | None) -> dict[str, Any]:
         "kill_at": kill_at,
         "was_killed": killed == -signal.SIGKILL,
         "status": again,
+        "effects": int((home / "effects").read_text()) if not again else None,
         "error": error,
         "log": (home / "log").read_text()[-3000:] if again else "",
         "content": content(home) if not again else {},
@@ -210,12 +226,28 @@ def point(template: Path, home: Path, kill_at: int | None) -> dict[str, Any]:
     return result
 
 
+def pair(template: Path, home: Path) -> dict[str, Any]:
+    """Run two copies at the same time on one home, and say how both went and what is there."""
+    shutil.copytree(template, home)
+    children = [start(home, None) for _ in range(2)]
+    statuses = [finish(child) for child in children]
+    return {
+        "statuses": statuses,
+        "log": (home / "log").read_text()[-3000:],
+        "content": content(home),
+    }
+
+
 def main() -> None:
     """Try the points FIRST, FIRST + STRIDE, ... until one passes through."""
     template, work = Path(sys.argv[1]), Path(sys.argv[2])
-    kill_at, stride = int(sys.argv[3]), int(sys.argv[4])
     preload()
     print(json.dumps(point(template, work / "undisturbed", None)), flush=True)
+    if sys.argv[3] == "copies":
+        for index in range(PAIRS):
+            print(json.dumps(pair(template, work / f"pair-{index}")), flush=True)
+        return
+    kill_at, stride = int(sys.argv[3]), int(sys.argv[4])
     while True:
         result = point(template, work / f"killed-{kill_at}", kill_at)
         print(json.dumps(result), flush=True)

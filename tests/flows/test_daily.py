@@ -128,6 +128,34 @@ def test_a_registry_without_the_champion_is_an_error(
     assert homes.registry(champion_home) == {"runs": [], "versions": [], "aliases": []}
 
 
+@pytest.mark.usefixtures("hurry")
+def test_results_at_rest_are_json(champion_home: Path, storage: Path) -> None:
+    """What Prefect keeps of tasks and flows is JSON, and no pickle."""
+    tiny.write_day(champion_home, AS_OF)
+    daily(["tiny"], NEXT)
+    records = {name: json.loads(data) for name, data in homes.files_below(storage).items()}
+    assert {record["metadata"]["serializer"]["type"] for record in records.values()} == {"json"}
+    made = [json.loads(record["result"]) for record in records.values()]
+    assert any("is_reused" in str(value) for value in made)
+
+
+@pytest.mark.usefixtures("hurry")
+def test_the_task_runner_is_that_of_the_settings_when_a_flow_starts(
+    champion_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With RANCAST_TASK_RUNNER=process, set after the import, tasks run in other processes, and
+    give what threads give."""
+    before = homes.manifests(champion_home)
+    shutil.rmtree(champion_home / ".local" / "lake" / "curated")
+    monkeypatch.setenv("RANCAST_TASK_RUNNER", "process")
+    monkeypatch.setenv("RANCAST_WORKERS", "1")
+    # a process of its own does not see what is broken in this one
+    monkeypatch.setattr("tasks.steps.Step.make", None)
+    ingested = ingest("kpis", tiny.START, AS_OF)
+    assert ingested.computed == len(before)
+    assert homes.manifests(champion_home) == before
+
+
 @pytest.fixture()
 def remote_home(
     tmp_path: Path,

@@ -1,0 +1,144 @@
+"""Judging a training: whom to judge, on which rows, and who has the last word."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rancast.decisions import Contender, Decision
+from rancast.evaluation import Evaluation, Interval
+from rancast.judging import (
+    ChampionState,
+    Entry,
+    JudgeView,
+    choose,
+    evaluate_predictions,
+    judge,
+    judge_view,
+    score_champion,
+)
+from rancast.models import ModelCard
+from rancast.use_cases import load_use_case
+
+HOME = Path(__file__).parents[2]
+TRAIN_END = "2024-03-01T00:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def view() -> JudgeView:
+    """The shipped use case's rules, without its slices."""
+    found = judge_view(load_use_case(HOME, "network_degradation"))
+    return found.model_copy(update={"gates": found.gates.model_copy(update={"slices": ()})})
+
+
+def predictions(error: float, seed: int = 1) -> pd.DataFrame:
+    """Return predictions of 12 cells on 7 days whose ranking is as good as `error` is small."""
+    hours = pd.date_range("2024-03-02", periods=7 * 24, freq="h", tz="UTC").as_unit("us")
+    random = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        [(f"C{cell:02}", hour) for cell in range(12) for hour in hours],
+        columns=["entity", "time"],
+    ).astype({"entity": "str"})
+    risk = np.random.default_rng(0).random(len(rows))
+    rows["y"] = (risk > 0.9).astype(float)
+    rows["prediction"] = 1 / (1 + np.exp(-(risk - 0.9 + random.normal(0, error, len(rows))) * 9))
+    return rows
+
+
+def contender(frame: pd.DataFrame, view: JudgeView) -> Contender:
+    """Return a candidate with its evaluation on these predictions."""
+    evaluation = evaluate_predictions(frame, view, None)
+    return Contender(candidate="good", fingerprint="f2", evaluation=evaluation)
+
+
+def decide(view: JudgeView, state: ChampionState, champion: pd.DataFrame | None = None) -> Decision:
+    """Judge a good candidate against three poor baselines."""
+    good = predictions(0.05)
+    poor = [predictions(9.0, seed) for seed in (2, 3, 4)]
+    return judge(good, poor, champion, contender(good, view), TRAIN_END, state, view)
+
+
+VACANT = ChampionState(has_registry_answered=True)
+
+
+def test_a_good_first_candidate_is_promoted(view: JudgeView) -> None:
+    """Every gate passed and nobody there: it becomes champion."""
+    assert decide(view, VACANT).promote
+
+
+def test_manual_promotion_leaves_it_to_people(view: JudgeView) -> None:
+    """The same candidate is not promoted where promotion is manual, which is the first reason."""
+    decision = decide(view.model_copy(update={"promotion": "manual"}), VACANT)
+    assert not decision.promote and "promotion is manual" in decision.reasons[0]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        ChampionState(has_registry_answered=False),
+        ChampionState(has_registry_answered=True, reason="the model file is gone"),
+        ChampionState(version=1, fingerprint="f1", train_end=TRAIN_END, has_registry_answered=True),
+    ],
+    ids=["registry silent", "champion unreadable", "champion not scored"],
+)
+def test_what_is_not_known_keeps_the_champion(view: JudgeView, state: ChampionState) -> None:
+    """A silent registry, an unreadable champion and one without predictions promote nobody."""
+    assert not decide(view, state).promote
+
+
+def test_rows_that_the_champion_was_trained_on_do_not_count(view: JudgeView) -> None:
+    """A champion whose training ends after the holdout leaves no row to compare on."""
+    late = ChampionState(
+        version=1,
+        fingerprint="f1",
+        train_end="2024-03-20T00:00:00+00:00",
+        has_registry_answered=True,
+    )
+    decision = decide(view, late, predictions(9.0, 5))
+    assert not decision.promote and decision.comparisons["version 1"].rows == 0
+
+
+def entry(name: str, fold_score: float | None, kind: str = "candidate") -> Entry:
+    """Return a line of the leaderboard."""
+    evaluation = Evaluation(
+        problem="classification",
+        metrics={"average_precision": Interval(value=0.5)},
+        rows=1,
+        positives=1,
+        clusters={},
+        confidence=0.95,
+    )
+    return Entry(name=name, kind=kind, fold_score=fold_score, evaluation=evaluation)
+
+
+def test_the_best_of_the_folds_is_judged() -> None:
+    """The highest fold score wins, the first of equal ones; baselines and unscored ones never."""
+    entries = [
+        entry("none", None),
+        entry("low", 0.2),
+        entry("first", 0.7),
+        entry("second", 0.7),
+        entry("trivial", 0.9, "baseline"),
+    ]
+    assert choose(entries, "average_precision").name == "first"
+    assert choose(entries, "brier").name == "low"
+
+
+def test_a_champion_without_its_features_is_a_reason() -> None:
+    """A table that lost a feature of the champion gives no predictions and says which feature."""
+    card = ModelCard(
+        candidate="ridge",
+        estimator="Ridge",
+        params={},
+        features=("gone", "there"),
+        categories=(),
+        problem="regression",
+        threshold=None,
+        train_end=TRAIN_END,
+        refit=False,
+        model_sha256="s",
+    )
+    table = pd.DataFrame({"there": [1.0], "split": ["holdout"]})
+    score = score_champion(b"", table, card, (), "cell_id")
+    assert score.predictions is None and "features gone" in str(score.verdict.reason)

@@ -1,8 +1,6 @@
 """Validation reports for people: one HTML page that loads nothing, and rows for an artifact."""
 
 from functools import lru_cache
-from typing import Any
-
 from jinja2 import Environment, StrictUndefined, Template
 
 from rancast.partition_results import ExpectationResult, PartitionReport
@@ -131,28 +129,8 @@ def validation_page(report: PartitionReport) -> str:
     )
 
 
-def validation_rows(report: PartitionReport) -> list[dict[str, Any]]:
-    """Return the report's lines as the rows of a table artifact, in suite order."""
-    return [
-        {
-            "expectation": result.expectation,
-            "observed": result.observed or _rows_against(result),
-            "rows quarantined": result.quarantined_rows,
-            "severity": result.severity,
-            "outcome": OUTCOMES[result.outcome],
-            "note": result.notes,
-        }
-        for result in report.results
-    ]
-
-
 def _tone(result: ExpectationResult) -> str:
     return result.severity if result.outcome == "failed" else result.outcome
-
-
-def _rows_against(result: ExpectationResult) -> str:
-    rows = result.unexpected_rows
-    return "" if rows is None else f"{rows:,} row{'' if rows == 1 else 's'} against it"
 
 
 def _count(value: int) -> str:

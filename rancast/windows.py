@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from rancast.datasets import Dataset
 from rancast.documents import Document
-from rancast.errors import DataError
+from rancast.errors import DataError, PartitionRefused
 from rancast.features import lookback_days
 from rancast.manifests import PartitionFacts, PartitionManifest
 from rancast.reading import Inventory
@@ -60,13 +60,14 @@ def usable_days(
 ) -> list[date]:
     """Return the days of the window whose partition can be learned from.
 
-    Raises DataError where the newest day of a dataset expected daily is missing or refused, or
-    where fewer days are usable than `minimum_coverage` asks for: absent is not zero.
+    Raises PartitionRefused where the newest day of a dataset expected daily was refused, and
+    DataError where it is missing, or where fewer days are usable than `minimum_coverage` asks for:
+    absent is not zero.
     """
     usable = [day for day in days if _is_usable(partitions.get(day))]
     newest = days[-1]
     if dataset.expected == "daily" and newest not in usable:
-        raise DataError(_why_not(partitions.get(newest), dataset.name, newest))
+        raise _why_not(partitions.get(newest), dataset.name, newest)
     share = len(usable) / len(days)
     if share < use_case.minimum_coverage:
         raise DataError(
@@ -82,14 +83,16 @@ def _is_usable(partition: PartitionManifest | None) -> bool:
     return partition is not None and not partition.is_refused and partition.rows.curated > 0
 
 
-def _why_not(partition: PartitionManifest | None, dataset: str, day: date) -> str:
+def _why_not(partition: PartitionManifest | None, dataset: str, day: date) -> DataError:
     if partition is None:
-        return (
+        return DataError(
             f"{dataset} {day} has no file where one is expected daily: nothing lies under "
             f"{dataset}/year={day:%Y}/month={day:%m}/day={day:%d}/ in the raw container. Deliver "
             "it and run ingest for that day, or wait for the next schedule."
         )
-    return " ".join(partition.reasons)
+    if not partition.is_refused:
+        return DataError(f"{dataset} {day} has no row that passed validation; see its quarantine.")
+    return PartitionRefused(" ".join(partition.reasons))
 
 
 def window_start(use_case: UseCase, dataset: Dataset, end: date) -> date:

@@ -8,7 +8,7 @@ import pytest
 
 from rancast.partition_results import ExpectationResult, PartitionReport
 from rancast.references import RowCounts
-from rancast.reports import validation_page, validation_rows
+from rancast.reports import validation_page
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -102,31 +102,3 @@ def test_a_day_without_rows_or_coverage_has_a_page() -> None:
     """No division by nothing: an empty partition is shown as one."""
     empty = RowCounts(raw=0, curated=0, quarantined=0, duplicates=0)
     assert "Coverage" not in validation_page(report(rows=empty, coverage=None))
-
-
-def test_rows_for_the_table_artifact() -> None:
-    """Each result is one row, with what was observed or how many rows are against it."""
-    lines = validation_rows(
-        report(
-            result(outcome="failed", unexpected_rows=1, quarantined_rows=1, notes="why"),
-            result(expectation="mean", outcome="could_not_evaluate", observed="TypeError"),
-        )
-    )
-    assert lines == [
-        {
-            "expectation": "latency_ms between 0 and 10000",
-            "observed": "1 row against it",
-            "rows quarantined": 1,
-            "severity": "critical",
-            "outcome": "failed",
-            "note": "why",
-        },
-        {
-            "expectation": "mean",
-            "observed": "TypeError",
-            "rows quarantined": 0,
-            "severity": "critical",
-            "outcome": "could not evaluate",
-            "note": "",
-        },
-    ]

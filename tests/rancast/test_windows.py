@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rancast.datasets import Dataset, load_dataset
-from rancast.errors import DataError
+from rancast.errors import DataError, PartitionRefused
 from rancast.manifests import PartitionManifest
 from rancast.reading import Inventory
 from rancast.references import Reference, RowCounts
@@ -91,7 +91,7 @@ def test_a_refused_newest_day_stops_the_run_with_its_reason(
     use_case: UseCase, dataset: Dataset
 ) -> None:
     """The reason of the refusal is the error."""
-    with pytest.raises(DataError, match="it was refused for a reason"):
+    with pytest.raises(PartitionRefused, match="it was refused for a reason"):
         usable(month(back_1=partition(date(2024, 3, 30), 0, is_refused=True)), use_case, dataset)
 
 

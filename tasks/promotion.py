@@ -84,7 +84,7 @@ def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
     """Register the best candidate of a training as a version, once per fingerprint."""
     tags = _tags(training) | {
         "rancast.candidate": fit.entry.name,
-        "rancast.model_sha256": fit.made["model"].digest,
+        "rancast.model_sha256": _pinned_sha256(training, fit),
         "rancast.table": training.table["table"].uri,
         "rancast.table_sha256": training.table["table"].digest,
         "rancast.ledger": f"ledger/steps/{fit.fingerprint}.json",
@@ -107,7 +107,7 @@ def apply_decision(
     name, ledger = training.use_case.name, open_ledger()
     registry = Registry(load_settings().tracking)
     if decision is not None and decision.promote:
-        stored = registry.download_model(name, version, fit.made["model"].digest)
+        stored = registry.download_model(name, version, _pinned_sha256(training, fit))
         verify_in_clean_process(stored.model, stored.card, stored.golden)
         ledger.advance(name, found.pointer, _promotion(training, fit, version, found, decision))
     pointer = ledger.pointer(name)
@@ -119,6 +119,17 @@ def apply_decision(
         if latest == pointer:
             return pointer
         pointer = latest  # somebody else promoted meanwhile, and the aliases follow the ledger
+
+
+def _pinned_sha256(training: Training, fit: Fit) -> str:
+    """Return the digest of the model that was registered under a fingerprint.
+
+    It is that of the first fit, also where its files were lost and it was fitted once more: two
+    dumps of one model differ in bytes.
+    """
+    place = f"mlflow/models/{training.use_case.name}/{fit.fingerprint}"
+    own = {"model_sha256": fit.made["model"].digest}
+    return str(open_ledger().pin(place, own)["model_sha256"])
 
 
 def _vacant(registry: Registry, use_case: str) -> ChampionState:
@@ -242,7 +253,7 @@ def _promotion(
         champion=Champion(
             version=version,
             fingerprint=fit.fingerprint,
-            model_sha256=fit.made["model"].digest,
+            model_sha256=_pinned_sha256(training, fit),
             candidate=fit.entry.name,
             training_key=training.key,
             train_end=fit.card.train_end,

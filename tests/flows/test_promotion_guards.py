@@ -1,5 +1,6 @@
 """What keeps a model from becoming champion although its gates passed, and what does not."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,22 @@ def test_a_model_refitted_on_the_holdout_is_judged_by_the_one_that_was_not(new_h
     pointer = open_ledger().pointer("tiny")
     assert outcome.is_new_champion and pointer is not None
     assert pointer.champion.train_end > outcome.table.train.last.isoformat()
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_kept_version_whose_files_were_lost_can_still_be_promoted(new_home: Path) -> None:
+    """Fitted once more after its model and ledger entries were lost, with other bytes, the version
+    that is promoted is the registered one, with the digest of its first fit."""
+    path = new_home / "use_cases" / "tiny.yaml"
+    original = path.read_text()
+    path.write_text(original.replace("gates: {", "gates: {floors: {mae: 0.0001}, "))
+    kept = daily(["tiny"], AS_OF).trained[0]
+    assert not kept.is_new_champion and open_ledger().pointer("tiny") is None
+    lake = new_home / ".local" / "lake"
+    shutil.rmtree(lake / "ledger" / "steps")
+    shutil.rmtree(lake / "models")
+    path.write_text(original)
+    promoted = daily(["tiny"], AS_OF).trained[0]
+    pointer = open_ledger().pointer("tiny")
+    assert promoted.is_new_champion and promoted.version == kept.version and pointer is not None
+    assert pointer.champion.model_sha256 == kept.model.digest != promoted.model.digest

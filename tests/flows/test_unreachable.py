@@ -115,7 +115,7 @@ def test_a_registry_that_does_not_answer_is_no_vacancy(
     version is."""
     name = "tiny_no_vacancy"
     homes.write_use_case(champion_home, name)
-    mlflow_proxy.fault = lose("registered-models/get")
+    mlflow_proxy.fault = lose_first("registered-models/get")
     (kept,) = daily([name], AS_OF).trained
     assert kept.decision is not None and not kept.decision.promote
     assert any("MLFLOW_TRACKING_URI" in reason for reason in kept.reasons)
@@ -135,13 +135,12 @@ def after(call: str, happen: Callable[[], None]) -> proxies.Fault:
     return watch
 
 
-def lose(call: str) -> proxies.Fault:
-    """Return what loses each reply to a call."""
-
-    def watch(exchange: proxies.Exchange) -> None:
-        exchange.is_lost = call in exchange.path
-
-    return watch
+def lose_first(call: str) -> proxies.Fault:
+    """Return what loses the first reply to a call."""
+    return proxies.Once(
+        lambda exchange: call in exchange.path,
+        lambda exchange: setattr(exchange, "is_lost", True),
+    )
 
 
 def history(home: Path, use_case: str) -> list[Any]:

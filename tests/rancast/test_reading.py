@@ -229,7 +229,10 @@ def test_mixed_encodings_refuse_the_file() -> None:
     ("data", "reason"),
     [
         ((HEADER + ROW).decode().encode("utf-16"), "is UTF-16; have it delivered as UTF-8"),
-        (gzip.compress(HEADER + ROW), "is gzip, though its name says CSV; have it named .csv.gz"),
+        (
+            gzip.compress(HEADER + ROW, mtime=0),
+            "is gzip, though its name says CSV; have it named .csv.gz",
+        ),
         (b"PAR1....PAR1", "is Parquet, though its name says CSV"),
         (b"PK\x03\x04....", "is a zip archive or a spreadsheet, not CSV"),
     ],
@@ -246,7 +249,9 @@ def test_a_name_without_a_known_ending_is_refused() -> None:
 
 def test_gzip_is_unpacked_by_name() -> None:
     """Several members, too, as `cat a.gz b.gz` makes them."""
-    pulled = read(gzip.compress(HEADER + ROW) + gzip.compress(ROW), name="a.csv.gz")
+    pulled = read(
+        gzip.compress(HEADER + ROW, mtime=0) + gzip.compress(ROW, mtime=0), name="a.csv.gz"
+    )
     assert pulled.typed["_line"].tolist() == [2, 3]
 
 
@@ -254,7 +259,7 @@ def test_a_truncated_gzip_is_refused_and_its_records_counted() -> None:
     """What could be unpacked is rejected, record by record."""
     rng = np.random.default_rng(0)
     rows = b"".join(ROW.replace(b"12.5", b"%d" % value) for value in rng.integers(0, 1e9, 9_000))
-    whole = gzip.compress(HEADER + rows)
+    whole = gzip.compress(HEADER + rows, mtime=0)
     data = whole[: len(whole) // 2]
     assert "is a gzip file that was cut short; have it delivered again" in refuse(
         data, name="a.csv.gz"
@@ -267,8 +272,11 @@ def test_a_truncated_gzip_is_refused_and_its_records_counted() -> None:
     [
         (b"", "is empty"),
         (HEADER + ROW, "is not gzip, though its name says so"),
-        (gzip.compress(HEADER + ROW)[:-6] + b"\0" * 6, "is a damaged gzip file (CRC check failed"),
-        (gzip.compress(HEADER + ROW) + b"rest", "is a damaged gzip file"),
+        (
+            gzip.compress(HEADER + ROW, mtime=0)[:-6] + b"\0" * 6,
+            "is a damaged gzip file (CRC check failed",
+        ),
+        (gzip.compress(HEADER + ROW, mtime=0) + b"rest", "is a damaged gzip file"),
     ],
 )
 def test_a_damaged_gzip_is_refused(data: bytes, reason: str) -> None:
@@ -278,7 +286,7 @@ def test_a_damaged_gzip_is_refused(data: bytes, reason: str) -> None:
 
 def test_a_gzip_bomb_is_cut_off() -> None:
     """A few kilobytes that unfold into 20 megabytes are refused at the limit of one."""
-    bomb = gzip.compress(HEADER + b"\n" * 20_000_000)
+    bomb = gzip.compress(HEADER + b"\n" * 20_000_000, mtime=0)
     refusal = refuse(bomb, cells(format={"limit_mb": 1}), "a.csv.gz")
     assert "unfolds into more than 1,000,000 bytes" in refusal
     assert "raise format.limit_mb" in refusal

@@ -19,7 +19,7 @@ from rancast.references import Reference
 from rancast.settings import load_settings
 from rancast.trainings import Fit, FoundChampion, Tracked, Training
 from tasks.registry import Registry, verify_in_clean_process
-from tasks.steps import load_frame
+from tasks.steps import load_frame, may_pass
 from tasks.stores import open_lake, open_ledger
 
 
@@ -60,7 +60,13 @@ def find_champion(use_case: str) -> FoundChampion:
     return FoundChampion(pointer=pointer, state=known, model=model, card=stored.card)
 
 
-@task(task_run_name="track", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(
+    task_run_name="track",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
 def track_training(training: Training) -> Tracked:
     """Log one training to MLflow: a parent run, and a nested one per candidate with its model.
 
@@ -79,7 +85,13 @@ def track_training(training: Training) -> Tracked:
     return tracked
 
 
-@task(task_run_name="register", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(
+    task_run_name="register",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
 def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
     """Register the best candidate of a training as a version, once per fingerprint."""
     tags = _tags(training) | {
@@ -94,7 +106,13 @@ def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
     return registry.register(open_ledger(), training.use_case.name, fit.fingerprint, run_id, tags)
 
 
-@task(task_run_name="apply decision", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 8])
+@task(
+    task_run_name="apply decision",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
 def apply_decision(
     training: Training, fit: Fit, version: int, found: FoundChampion, decision: Decision | None
 ) -> Pointer | None:

@@ -21,7 +21,14 @@ from pydantic import BaseModel, TypeAdapter
 from rancast import frames
 from rancast.code import code_digest
 from rancast.documents import canonical_json, sha256
-from rancast.errors import DataError, ObjectNotFound, StorageError, StorageUnreachable
+from rancast.errors import (
+    DataError,
+    ObjectNotFound,
+    RegistryError,
+    StorageError,
+    StorageUnreachable,
+    WriteConflict,
+)
 from rancast.references import Reference, jsonable
 from rancast.steps import Made, StepEntry, manifest_of, step_key
 from tasks.ledger import Ledger
@@ -181,7 +188,9 @@ def may_pass(task: Any, run: Any, state: Any) -> bool:
     Where nobody answers, the store has tried for its own half minute already.
     """
     error = state.data
-    return isinstance(error, (StorageError, OSError)) and not isinstance(error, StorageUnreachable)
+    return isinstance(error, (StorageError, RegistryError, OSError)) and not isinstance(
+        error, (StorageUnreachable, WriteConflict)
+    )
 
 
 def serialise(value: Any) -> bytes:

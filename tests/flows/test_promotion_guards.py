@@ -23,15 +23,19 @@ def champion_alias() -> int | None:
 def test_a_version_that_fails_in_a_clean_process_is_not_promoted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A model that does not reproduce its golden rows stops the run; nobody is champion."""
+    """A model that does not reproduce its golden rows stops the run; nobody is champion, and what
+    cannot pass is not tried again."""
+    asked = []
 
     def refuse(*given: Any) -> None:
+        asked.append(given)
         raise ModelRefused("golden row 3 differs")
 
     monkeypatch.setattr("tasks.promotion.verify_in_clean_process", refuse)
     with pytest.raises(ModelRefused, match="golden row 3"):
         daily(["tiny"], AS_OF)
     assert open_ledger().pointer("tiny") is None and champion_alias() is None
+    assert len(asked) == 1
 
 
 @pytest.mark.usefixtures("hurry")

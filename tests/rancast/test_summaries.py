@@ -1,0 +1,120 @@
+"""A run in rows and words: complete, in a useful order, and safe to show."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from rancast.champions import Pointer
+from rancast.decisions import Decision
+from rancast.evaluation import Interval
+from rancast.references import RowCounts
+from rancast.summaries import (
+    decision_markdown,
+    decision_word,
+    expectation_rows,
+    ingest_rows,
+    interval_text,
+    leaderboard_rows,
+    quarantine_reasons,
+)
+from rancast.trainings import Tracked, TrainingOutcome, conclude
+from rancast.use_cases import load_use_case
+from tests.faults import tiny
+from tests.rancast.outcomes import (
+    decision,
+    expectation,
+    fit,
+    ingested,
+    partition,
+    pointer,
+    promotion,
+    training,
+)
+
+EMPTY = RowCounts(raw=4, curated=0, quarantined=4, duplicates=0)
+
+
+def outcome(
+    tmp_path: Path, decided: Decision | None, pointed: Pointer | None = None, version: int = 7
+) -> TrainingOutcome:
+    """How a training of two candidates ended."""
+    tiny.write_home(tmp_path)
+    this = training(load_use_case(tmp_path, "tiny"), fit("ridge", 2.0), fit("forest", 2.5, 4.0))
+    tracked = Tracked(run_id="run", candidates={})
+    return conclude(this, this.best, decided, pointed, tracked, version)
+
+
+def test_each_day_of_an_ingest_is_a_row_the_newest_first() -> None:
+    """Curated, refused and missing days are told apart, with counts, coverage and reasons."""
+    refused = partition(2, is_refused=True, reasons=("too few.", "too late."), rows=EMPTY)
+    rows = ingest_rows(ingested(partition(1), refused, missing=(date(2024, 3, 3),)))
+    assert [(row["day"], row["state"]) for row in rows] == [
+        ("2024-03-03", "no file"),
+        ("2024-03-02", "refused"),
+        ("2024-03-01", "curated"),
+    ]
+    assert (rows[1]["why"], rows[1]["quarantined"]) == ("too few. too late.", 4)
+    assert (rows[2]["raw"], rows[2]["coverage"]) == (10, "90.0%")
+
+
+def test_an_expectation_is_one_row_over_all_days_those_that_failed_first() -> None:
+    """Days passed, failed and not evaluated are counted, and the rows that it set aside."""
+    rule, other = expectation().expectation, "cell_id is present"
+    passed = expectation(expectation=other, outcome="passed", quarantined_rows=0)
+    unknown = expectation(outcome="could_not_evaluate", quarantined_rows=0, observed="ValueError")
+    days = [(expectation(), passed), (expectation(quarantined_rows=2), passed), (unknown, passed)]
+    partitions = [partition(day + 1, results=results) for day, results in enumerate(days)]
+    rows = expectation_rows(ingested(*partitions))
+    assert [row["expectation"] for row in rows] == [rule, other]
+    names = ("days passed", "days failed", "days not evaluated", "rows quarantined")
+    assert [[row[name] for name in names] for row in rows] == [[0, 2, 1, 3], [3, 0, 0, 0]]
+    assert rows[0]["last observed"] == "ValueError"
+
+
+def test_rules_are_ranked_by_the_rows_that_they_set_aside() -> None:
+    """Reasons for quarantine are summed over all days, most rows first."""
+    days = [
+        partition(1, quarantined_by_rule={"a": 1, "b": 1}),
+        partition(2, quarantined_by_rule={"b": 4}),
+    ]
+    assert quarantine_reasons(ingested(*days)) == [("b", 5), ("a", 1)]
+
+
+def test_the_leaderboard_has_everyone_best_first(tmp_path: Path) -> None:
+    """Candidates and baselines are ordered by the metric, where lower is better, too."""
+    rows = leaderboard_rows(outcome(tmp_path, decision(False)))
+    assert [row["model"] for row in rows] == ["ridge", "last_value", "forest"]
+    assert [row["chosen"] != "" for row in rows] == [True, False, False]
+    assert (rows[0]["mae"], rows[0]["r2"]) == ("2 (1 to 3)", "0.5")
+
+
+def test_an_interval_says_what_is_known() -> None:
+    """Four significant digits; without bounds the value alone, without a value that."""
+    assert interval_text(Interval(value=0.123456, low=0.1, high=0.2)) == "0.1235 (0.1 to 0.2)"
+    assert interval_text(Interval(value=0.5)) == "0.5"
+    assert interval_text(None) == "not computed"
+
+
+@pytest.mark.parametrize(
+    "decided, pointed, version, said",
+    [
+        (decision(True), pointer(promotion(7)), 7, "Promoted: ridge is version 7"),
+        (decision(False), pointer(promotion(7)), 8, "version 8; version 7 stays champion"),
+        (decision(False), None, 7, "version 7; there is still no champion"),
+        (None, pointer(promotion(7)), 7, "Nothing to decide: ridge is the champion already"),
+    ],
+)
+def test_how_it_ended_is_one_sentence(
+    decided: Decision | None, pointed: Pointer | None, version: int, said: str, tmp_path: Path
+) -> None:
+    """Promoted, kept beside a champion, kept without one, and nothing to decide are told apart."""
+    assert said in decision_word(outcome(tmp_path, decided, pointed, version))
+
+
+def test_a_decision_leads_to_its_evidence_and_carries_no_markup(tmp_path: Path) -> None:
+    """The page has the gates and where everything lies; text cannot become HTML or a table cell."""
+    page = decision_markdown(outcome(tmp_path, decision(False)))
+    assert "| baseline last_value | **failed** | MAE 2 \\| 3 &lt;b> |" in page
+    assert "ledger/steps/key of ridge.json" in page and "run `run`" in page
+    assert "<b>" not in page

@@ -1,0 +1,77 @@
+"""One training as it is handed on: its key, its best candidate, and how it ended."""
+
+from pathlib import Path
+
+import pytest
+
+from rancast.judging import ChampionState, Readable
+from rancast.trainings import FoundChampion, Tracked, conclude
+from rancast.use_cases import UseCase, load_use_case
+from tests.faults import tiny
+from tests.rancast.outcomes import END, decision, fit, pointer, promotion, training
+
+RIDGE, FOREST = fit("ridge", 2.0), fit("forest", 2.5, is_reused=True)
+TRACKED = Tracked(run_id="run", candidates={"ridge": "a", "forest": "b"})
+
+
+@pytest.fixture()
+def use_case(tmp_path: Path) -> UseCase:
+    """The tiny use case, whose metric is better where it is lower."""
+    tiny.write_home(tmp_path)
+    return load_use_case(tmp_path, "tiny")
+
+
+def test_the_same_table_and_fits_are_the_same_training(use_case: UseCase) -> None:
+    """The day on which it is asked for is no part of a training; its table and each fit are."""
+    key = training(use_case, RIDGE, FOREST).key
+    assert training(use_case, RIDGE, FOREST, end=END.replace(day=9)).key == key
+    assert training(use_case, RIDGE, FOREST, table="other").key != key
+    assert training(use_case, RIDGE).key != key
+
+
+def test_the_best_of_the_folds_is_the_one_that_is_judged(use_case: UseCase) -> None:
+    """Folds choose, by the use case's metric; the holdout, on which forest is better, does not."""
+    forest = fit("forest", 2.5, mae=0.1)
+    assert training(use_case, forest, RIDGE).best == RIDGE
+
+
+def test_a_promotion_is_told_as_such(use_case: UseCase) -> None:
+    """Where the pointer names the version after a decision to promote, it is the new champion."""
+    told = conclude(
+        training(use_case, RIDGE, FOREST),
+        RIDGE,
+        decision(True),
+        pointer(promotion(7)),
+        TRACKED,
+        7,
+    )
+    assert told.is_new_champion and (told.version, told.champion) == (7, 7)
+    # the table, ridge and the baselines; features and forest were known
+    assert (told.best, told.computed, told.reasons) == ("ridge", 3, ("MAE 2 | 3 <b>",))
+
+
+def test_a_kept_champion_stays_in_the_story(use_case: UseCase) -> None:
+    """Not promoted, the version is told beside the champion's; without any champion, beside None."""
+    this = training(use_case, RIDGE)
+    kept = conclude(this, RIDGE, decision(False), pointer(promotion(7)), TRACKED, 8)
+    none = conclude(this, RIDGE, decision(False), None, TRACKED, 8)
+    assert (kept.is_new_champion, kept.version, kept.champion) == (False, 8, 7)
+    assert (none.is_new_champion, none.version, none.champion) == (False, 8, None)
+
+
+def test_a_rerun_of_a_promoted_training_repeats_its_reasons(use_case: UseCase) -> None:
+    """With nothing to decide, the reasons are those of the promotion, and nobody is new."""
+    this = training(use_case, RIDGE)
+    told = conclude(this, RIDGE, None, pointer(promotion(7)), TRACKED, 7)
+    assert (told.is_new_champion, told.champion, told.reasons) == (False, 7, ("it was better",))
+
+
+def test_a_champion_that_could_not_be_scored_has_a_reason() -> None:
+    """A verdict with a reason becomes the champion's state; one without leaves it as it was."""
+    found = FoundChampion(
+        pointer=pointer(promotion(7)),
+        state=ChampionState(version=7, fingerprint="key of ridge", has_registry_answered=True),
+    )
+    assert found.scored(Readable(reason=None)) == found
+    assert found.scored(Readable(reason="unreadable")).state.reason == "unreadable"
+    assert found.is_already(RIDGE) and not found.is_already(FOREST)

@@ -14,23 +14,24 @@ from typing import Any
 STARTED = time.perf_counter()
 USE_CASE = "network_degradation"
 
+# by the first word of a task run's name
 STAGE_OF = {
-    "list_raw": "pull",
-    "pull_partition": "pull",
-    "validate_partition": "validate",
-    "show_ingest": "validate",
-    "find_partitions": "features",
-    "build_features": "features",
-    "assemble_table": "table",
-    "fit_candidate": "fit",
-    "evaluate_predictions": "evaluate",
-    "score_baselines": "evaluate",
-    "find_champion": "track",
+    "list": "pull",
+    "pull": "pull",
+    "validate": "validate",
+    "find": "features",
+    "features": "features",
+    "table": "table",
+    "fit": "fit",
+    "evaluate": "evaluate",
+    "baselines": "evaluate",
+    "score": "evaluate",
     "judge": "evaluate",
-    "track_training": "track",
-    "register_candidate": "track",
-    "apply_decision": "track",
-    "show_training": "track",
+    "champion": "track",
+    "track": "track",
+    "register": "track",
+    "apply": "track",
+    "show": "track",
 }
 
 
@@ -61,14 +62,9 @@ def stage_seconds() -> dict[str, float]:
     """Return for each stage how long at least one of its tasks was running."""
     spans: dict[str, list[tuple[float, float]]] = {}
     for run in task_runs():
-        stage = STAGE_OF.get(run.name.split("-")[0]) or STAGE_OF.get(task_name(run), "other")
+        stage = STAGE_OF[run.name.split()[0]]
         spans.setdefault(stage, []).append((run.start_time.timestamp(), run.end_time.timestamp()))
     return {stage: covered(found) for stage, found in spans.items()}
-
-
-def task_name(run: Any) -> str:
-    """Return the name of a run's task, without the digest that Prefect adds to its key."""
-    return str(run.task_key).rsplit("-", 1)[0].split(".")[-1]
 
 
 def covered(spans: list[tuple[float, float]]) -> float:

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from rancast import reading
 from rancast.datasets import Dataset
 from rancast.documents import Document, digest, sha256
-from rancast.errors import ConfigurationError, DataError, StorageError
+from rancast.errors import ConfigurationError, DataError, ObjectNotFound, StorageError
 from rancast.manifests import PartitionManifest, parse_manifest, partition_folder
 from rancast.references import RawBlob
 from rancast.settings import load_settings
@@ -159,7 +159,11 @@ def _download(
     store, listed = open_raw(), blobs
     for _ in range(READ_ATTEMPTS):
         names = [blob.name for blob in listed]
-        contents = store.read_many(names)
+        try:
+            contents = store.read_many(names)
+        except ObjectNotFound:  # removed since it was listed
+            listed = _list_day(store, dataset, day)
+            continue
         now = _list_day(store, dataset, day)
         if [(blob.name, blob.etag) for blob in now] == [(blob.name, blob.etag) for blob in listed]:
             return listed, dict(zip(names, contents, strict=True))

@@ -51,7 +51,7 @@ def test_a_promotion_is_told_as_such(use_case: UseCase) -> None:
 
 
 def test_a_kept_champion_stays_in_the_story(use_case: UseCase) -> None:
-    """Not promoted, the version is told beside the champion's; without any champion, beside None."""
+    """Not promoted, the version is told beside that of the champion, or beside None."""
     this = training(use_case, RIDGE)
     kept = conclude(this, RIDGE, decision(False), pointer(promotion(7)), TRACKED, 8)
     none = conclude(this, RIDGE, decision(False), None, TRACKED, 8)

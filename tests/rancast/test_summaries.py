@@ -81,12 +81,14 @@ def test_rules_are_ranked_by_the_rows_that_they_set_aside() -> None:
     assert quarantine_reasons(ingested(*days)) == [("b", 5), ("a", 1)]
 
 
-def test_the_leaderboard_has_everyone_best_first(tmp_path: Path) -> None:
-    """Candidates and baselines are ordered by the metric, where lower is better, too."""
-    rows = leaderboard_rows(outcome(tmp_path, decision(False)))
+@pytest.mark.parametrize("metric", ["mae", "r2"])
+def test_the_leaderboard_has_everyone_best_first(metric: str, tmp_path: Path) -> None:
+    """Candidates and baselines are ordered by the metric, whether higher or lower is better."""
+    told = outcome(tmp_path, decision(False)).model_copy(update={"metric": metric})
+    rows = leaderboard_rows(told)
     assert [row["model"] for row in rows] == ["ridge", "last_value", "forest"]
     assert [row["chosen"] != "" for row in rows] == [True, False, False]
-    assert (rows[0]["mae"], rows[0]["r2"]) == ("2 (1 to 3)", "0.5")
+    assert (rows[0]["mae"], rows[0]["r2"]) == ("2 (1 to 3)", "0.8")
 
 
 def test_an_interval_says_what_is_known() -> None:

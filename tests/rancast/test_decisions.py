@@ -381,7 +381,7 @@ def test_group_that_suffers_keeps_the_champion() -> None:
     assert decided_on(part("4G", 0.2), part("5G", -0.10)).promote
     decision = decided_on(part("4G", 0.2), part("5G", -0.11))
     assert decision.reasons == (
-        "For technology 5G (80 rows) the candidate is 11 % worse than the champion; "
+        "For technology 5G (80 rows) the candidate is 11.0 % worse than the champion; "
         "at most 10 % worse is accepted.",
     )
 
@@ -418,7 +418,7 @@ def test_first_champion_is_sliced_against_the_best_baseline() -> None:
         champion=Vacancy(has_registry_answered=True), baselines=baselines, gates=SLICED
     )
     assert len(decision.reasons) == 1
-    assert "20 % worse than the baseline strong" in decision.reasons[0]
+    assert "20.0 % worse than the baseline strong" in decision.reasons[0]
 
 
 MISSING = {

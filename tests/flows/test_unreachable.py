@@ -4,13 +4,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flows.daily import daily
 from rancast.champions import Pointer
-from rancast.errors import RegistryError, StorageUnreachable
+from rancast.errors import (
+    DataError,
+    ModelRefused,
+    RegistryError,
+    StorageError,
+    StorageUnreachable,
+    WriteConflict,
+)
+from tasks.steps import may_pass
 from tests import proxies, servers
 from tests.flows import homes
 from tests.flows.conftest import AS_OF, against
@@ -57,6 +66,25 @@ def test_an_unreachable_mlflow_is_named_in_time(
     with within(BOUND_S), pytest.raises(RegistryError, match=f"{dead}.*MLFLOW_TRACKING_URI"):
         daily(["tiny"], AS_OF)
     assert homes.pointer(champion_home) == before
+
+
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (StorageError("busy"), True),
+        (RegistryError("busy"), True),
+        (ConnectionResetError(), True),
+        (StorageUnreachable("silent"), False),
+        (WriteConflict("lost"), False),
+        (ModelRefused("other bytes"), False),
+        (DataError("refused"), False),
+        (ValueError("a bug"), False),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(error: Exception, expected: bool) -> None:
+    """Faults of the network are retried; a silent address, on which the client has spent its own
+    half minute, a lost race, bad data and bugs are not."""
+    assert may_pass(None, None, SimpleNamespace(data=error)) is expected
 
 
 def test_an_unreachable_prefect_is_named_in_time(

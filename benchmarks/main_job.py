@@ -1,6 +1,6 @@
 """make bench: the main job beside a plain script that does the same work, on the same data.
 
-Prints, for each stage, seconds, raw rows per second and the ratio, and the peak memory of both.
+Prints, for each stage, seconds, raw rows per second and peak memory of both, and the ratios.
 """
 
 import json
@@ -64,29 +64,43 @@ def table(plain: dict[str, Any], job: dict[str, Any]) -> str:
     lines = [
         f"{SCALE.cells} cells, {SCALE.days} days, {plain['rows']:,} raw rows",
         "",
-        "| stage | plain s | rancast s | plain rows/s | rancast rows/s | ratio |",
-        "|---|---|---|---|---|---|",
+        "| stage | plain s | rancast s | ratio | plain rows/s | rancast rows/s "
+        "| plain peak MB | rancast peak MB | ratio |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
+    rows = plain["rows"]
     for stage in STAGES:
-        lines.append(line(stage, plain["seconds"].get(stage), job["seconds"].get(stage), plain))
-    lines.append(line("total", plain["total"], job["total"], plain))
-    peak = plain["peak_mb"], job["peak_mb"]
-    lines.append(
-        f"| peak memory, MB | {peak[0]:,.0f} | {peak[1]:,.0f} | | | {peak[1] / peak[0]:.1f} |"
-    )
+        seconds = [one["seconds"].get(stage) for one in (plain, job)]
+        lines.append(
+            line(stage, seconds, [one["peaks_mb"].get(stage) for one in (plain, job)], rows)
+        )
+    totals = [one["total"] for one in (plain, job)]
+    lines.append(line("total", totals, [one["peak_mb"] for one in (plain, job)], rows))
     return "\n".join(lines)
 
 
-def line(stage: str, plain: float | None, job: float | None, found: dict[str, Any]) -> str:
+def line(stage: str, seconds: list[float | None], peaks_mb: list[float | None], rows: int) -> str:
     """Return one stage's row; a stage that one of the two does not have stays empty there."""
-    rows = found["rows"]
+    rates = [rows / value if value else None for value in seconds]
+    cells = (
+        stage,
+        *(text(value, ".1f") for value in seconds),
+        text(ratio(seconds), ".1f"),
+        *(text(value, ",.0f") for value in (*rates, *peaks_mb)),
+        text(ratio(peaks_mb), ".1f"),
+    )
+    return f"| {' | '.join(cells)} |"
 
-    def cells(seconds: float | None) -> tuple[str, str]:
-        return ("", "") if seconds is None else (f"{seconds:.1f}", f"{rows / seconds:,.0f}")
 
-    (plain_s, plain_rate), (job_s, job_rate) = cells(plain), cells(job)
-    ratio = f"{job / plain:.1f}" if plain and job else ""
-    return f"| {stage} | {plain_s} | {job_s} | {plain_rate} | {job_rate} | {ratio} |"
+def ratio(pair: list[float | None]) -> float | None:
+    """Return rancast's value over the plain script's, None where one of them is missing."""
+    plain, job = pair
+    return job / plain if plain and job is not None else None
+
+
+def text(value: float | None, form: str) -> str:
+    """Return a number as a table's cell, empty where there is none."""
+    return "" if value is None else format(value, form)
 
 
 if __name__ == "__main__":

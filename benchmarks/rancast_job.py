@@ -1,15 +1,16 @@
 """The main job as it is, timed by what the Prefect server recorded of its tasks.
 
 Usage: python -m benchmarks.rancast_job HOME AS_OF, with the environment of a stack; prints one
-JSON line with seconds per stage.
+JSON line with seconds and peak memory of each stage.
 """
 
 import json
-import resource
 import sys
 import time
 from datetime import date
 from typing import Any
+
+from benchmarks.memory import MemoryTrace, Span
 
 STARTED = time.perf_counter()
 USE_CASE = "network_degradation"
@@ -37,37 +38,42 @@ STAGE_OF = {
 
 def main() -> None:
     """Run `daily` once, and add up the wall time during which each stage had a task running."""
-    start = time.perf_counter()
+    trace = MemoryTrace().start()
+    start = time.time()
     from flows.daily import daily
 
-    imports = time.perf_counter() - start
-    start = time.perf_counter()
+    imported = time.time()
     night = daily([USE_CASE], date.fromisoformat(sys.argv[2]))
-    wall = time.perf_counter() - start
-    seconds = {"imports": imports, **stage_seconds()}
-    seconds["between"] = wall - sum(seconds.values()) + imports
+    wall, total = time.time() - imported, time.perf_counter() - STARTED
+    trace.stop()
+    spans = stage_spans()
+    seconds = {stage: covered(found) for stage, found in spans.items()}
+    seconds["between"] = wall - covered([span for found in spans.values() for span in found])
+    seconds["imports"] = imported - start
+    spans["imports"] = [(start, imported)]
     print(
         json.dumps(
             {
                 "seconds": seconds,
-                "total": time.perf_counter() - STARTED,
+                "peaks_mb": {stage: trace.peak_mb(found) for stage, found in spans.items()},
+                "total": total,
                 "rows": sum(one.rows.raw for part in night.ingested for one in part.partitions),
-                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "peak_mb": trace.peak_mb(),
             }
         )
     )
 
 
-def stage_seconds() -> dict[str, float]:
-    """Return for each stage how long at least one of its tasks was running."""
-    spans: dict[str, list[tuple[float, float]]] = {}
+def stage_spans() -> dict[str, list[Span]]:
+    """Return for each stage when its tasks were running."""
+    spans: dict[str, list[Span]] = {}
     for run in task_runs():
         stage = STAGE_OF[run.name.split()[0]]
         spans.setdefault(stage, []).append((run.start_time.timestamp(), run.end_time.timestamp()))
-    return {stage: covered(found) for stage, found in spans.items()}
+    return spans
 
 
-def covered(spans: list[tuple[float, float]]) -> float:
+def covered(spans: list[Span]) -> float:
     """Return the length of the union of intervals."""
     total, reach = 0.0, float("-inf")
     for start, end in sorted(spans):

@@ -35,6 +35,9 @@ STAGE_OF = {
     "show": "track",
 }
 
+# a subflow is a task run of its flow, too, and spans those of its own
+SUBFLOWS = ("ingest-", "training-")
+
 
 def main() -> None:
     """Run `daily` once, and add up the wall time during which each stage had a task running."""
@@ -68,6 +71,8 @@ def stage_spans() -> dict[str, list[Span]]:
     """Return for each stage when its tasks were running."""
     spans: dict[str, list[Span]] = {}
     for run in task_runs():
+        if run.name.startswith(SUBFLOWS):
+            continue
         stage = STAGE_OF[run.name.split()[0]]
         spans.setdefault(stage, []).append((run.start_time.timestamp(), run.end_time.timestamp()))
     return spans

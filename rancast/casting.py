@@ -35,20 +35,24 @@ class _Parsed(NamedTuple):
     faults: dict[str, Mask]
 
 
-def cast_column(cells: Any, name: str, dataset: Dataset, is_iso: bool = False) -> Cast:
+def cast_column(
+    cells: Any, name: str, dataset: Dataset, is_iso: bool = False, decimal: str = "."
+) -> Cast:
     """Turn a pyarrow array of text into the type that the dataset gives to column `name`.
 
     Blanks around a cell are not part of it. An empty cell, and a mark listed in `missing`, is a
     missing value, which the key and the time cannot have. Cells that break a rule are missing in
-    the result, too: their rows are to be rejected.
+    the result, too: their rows are to be rejected. `decimal` is the decimal mark of numbers.
     """
     column = dataset.columns[name]
     text = pc.utf8_trim_whitespace(cells)
     is_long = _mask(pc.greater(pc.utf8_length(text), CELL_LIMIT))
     text = pc.if_else(pa.array(is_long), None, text) if is_long.any() else text
-    text = _without_marks(text, column)
+    text = _without_marks(text, column, decimal)
     if column.values:
         text = _respelled(text, column.values)
+    if column.type in ("float", "integer"):
+        text = _with_point(text, decimal)
     parsed = _parse(text, name, dataset, is_iso)
     faults = {f"has more than {CELL_LIMIT:,} characters": is_long, **parsed.faults}
     values = pd.Series(parsed.values)
@@ -67,13 +71,26 @@ def _parse(text: Any, name: str, dataset: Dataset, is_iso: bool) -> _Parsed:
     return _PARSERS[column.type](text, column)
 
 
-def _without_marks(text: Any, column: Column) -> Any:
+def _with_point(text: Any, decimal: str) -> Any:
+    """Return numbers with a decimal point; a point in one with a decimal comma becomes a comma.
+
+    So 1.234, which may be a thousand or one and a bit, is no number where commas are decimal.
+    """
+    if decimal == ".":
+        return text
+    for old, new in ((".", "\0"), (",", "."), ("\0", ",")):
+        text = pc.replace_substring(text, old, new)
+    return text
+
+
+def _without_marks(text: Any, column: Column, decimal: str) -> Any:
     """Return the cells with null for each that means 'no value'."""
     marks = pa.array(["", *column.missing], type=text.type)
     is_missing = pc.is_in(text, value_set=marks)
     if column.type in ("float", "integer") and (numbers := _numeric_marks(column)):
-        is_number = pc.match_substring_regex(text, NUMBER)
-        values = pc.cast(pc.if_else(is_number, text, None), pa.float64())
+        plain = _with_point(text, decimal)
+        is_number = pc.match_substring_regex(plain, NUMBER)
+        values = pc.cast(pc.if_else(is_number, plain, None), pa.float64())
         is_mark = pc.is_in(values, value_set=pa.array(numbers, type=pa.float64()))
         is_missing = pc.or_(is_missing, is_mark)
     return pc.if_else(is_missing, None, text)

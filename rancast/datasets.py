@@ -28,6 +28,9 @@ def _quoted(value: Any) -> Any:
 
 Spelling = Annotated[str, BeforeValidator(_quoted)]
 
+# Forms of stamps that strptime has no word for: microseconds in one unit of the number
+EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+
 
 def _repeated(names: Iterable[str]) -> str | None:
     """Return the first name that stands there twice, if any."""
@@ -74,7 +77,9 @@ class TimeColumn(Document):
     column: str
     timezone: str = Field(default="UTC", description="IANA zone of stamps without an offset")
     format: str | None = Field(
-        default=None, description="strptime format; else ISO 8601, such as 2024-03-01T00:05:00Z"
+        default=None,
+        description="strptime format, or epoch_s, epoch_ms, epoch_us for numbers since 1970 UTC; "
+        "else ISO 8601, such as 2024-03-01T00:05:00Z",
     )
     period: Duration | None = Field(default=None, description="length of a measurement period")
     stamped_at: Literal["start", "end"] = "start"
@@ -98,8 +103,8 @@ class TimeColumn(Document):
     @field_validator("format")
     @classmethod
     def _is_format(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
+        if value is None or value in EPOCHS:
+            return value
         if "%Z" in value:
             raise ValueError("names of zones are ambiguous; use %z for offsets, or timezone")
         if "%I" in value and "%p" not in value:
@@ -132,6 +137,9 @@ class FileFormat(Document):
 
     delimiter: str = ","
     encoding: str = "utf-8"
+    decimal: Literal[".", ","] = Field(
+        default=".", description="decimal mark of numbers; the other one is part of no number"
+    )
     header: bool = Field(default=True, description="false: the files have no header line")
     names: tuple[str, ...] = Field(default=(), description="column names of headerless files")
     final_newline: bool = Field(
@@ -170,10 +178,36 @@ class FileFormat(Document):
             raise ValueError(f"names has {twice!r} twice")
         return self
 
+    @model_validator(mode="after")
+    def _marks_differ(self) -> "FileFormat":
+        if self.decimal == self.delimiter:
+            raise ValueError(
+                "delimiter and decimal are both a comma; files with a decimal comma have ; or a tab"
+            )
+        return self
+
     @property
     def limit_bytes(self) -> int:
         """The most bytes that a blob may have, as it is and decompressed."""
         return self.limit_mb * 1_000_000
+
+
+class Ready(Document):
+    """When the newest day counts as complete: at a coverage, or so long after it ended."""
+
+    coverage: float | None = Field(
+        default=None, gt=0, le=1, description="periodic: the watermark; events have a volume"
+    )
+    deadline: Duration = Field(description="so long after the day's end (UTC) it is taken as it is")
+    every: Duration = Field(
+        default=timedelta(minutes=15), description="how often a night that waits looks again"
+    )
+
+    @model_validator(mode="after")
+    def _are_lengths(self) -> "Ready":
+        if self.deadline <= timedelta(0) or self.every < timedelta(minutes=1):
+            raise ValueError("deadline must be above zero, and every at least 1min")
+        return self
 
 
 class Dataset(Document):
@@ -213,6 +247,10 @@ class Dataset(Document):
     quarantine_limit: float = Field(default=0.05, ge=0, le=1)
     minimum_coverage: float = Field(
         default=0.0, ge=0, le=1, description="a periodic day below it is refused"
+    )
+    # no part of any step key: it says when to compute, not what
+    ready: Ready | None = Field(
+        default=None, exclude=True, description="default: a day is complete as it is found"
     )
 
     @field_validator("from_path")
@@ -261,6 +299,10 @@ class Dataset(Document):
                 )
             if self.volume is not None:
                 raise ValueError("volume is for events; a periodic dataset has minimum_coverage")
+            if self.ready is not None and self.ready.coverage is None:
+                raise ValueError("ready of a periodic dataset needs a coverage, such as 0.95")
+        elif self.ready is not None and (self.ready.coverage is not None or self.volume is None):
+            raise ValueError("ready of events goes by volume; state volume, and no coverage")
         elif self.minimum_coverage > 0:
             raise ValueError("minimum_coverage is for periodic datasets; events have a volume")
         if self.volume is not None and not 0 <= self.volume[0] <= self.volume[1]:

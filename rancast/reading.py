@@ -187,8 +187,11 @@ def _type_records(name: str, records: Records, dataset: Dataset, key: bytes) -> 
         refused.records = records
         raise
     iso = {records.names[place] for place in records.iso}
+    decimal = "." if name.endswith(".parquet") else dataset.format.decimal
     casts = {
-        column: cast_column(texts, column, dataset, not iso.isdisjoint(dataset.aliases_of(column)))
+        column: cast_column(
+            texts, column, dataset, not iso.isdisjoint(dataset.aliases_of(column)), decimal
+        )
         for column, texts in cells.items()
     }
     rejected, is_refused = reject_some(name, records, cells, casts, dataset.has_subscribers)

@@ -3,7 +3,7 @@
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rancast.documents import Document, format_duration
 
@@ -52,9 +52,14 @@ class RowCounts(Document):
     quarantined: int
     duplicates: int
 
-    def add_up(self) -> bool:
-        """Tell whether no record was lost and none was invented."""
-        return self.raw == self.curated + self.quarantined + self.duplicates
+    @model_validator(mode="after")
+    def _add_up(self) -> "RowCounts":
+        if self.raw != self.curated + self.quarantined + self.duplicates:
+            raise ValueError(
+                f"{self.raw} raw rows are not {self.curated} curated + {self.quarantined} "
+                f"quarantined + {self.duplicates} duplicates"
+            )
+        return self
 
 
 def jsonable(value: Any) -> Any:

@@ -47,6 +47,14 @@ def register_of(
     return tuple(sorted(set().union(*seen)))
 
 
+def listed_days(dataset: Dataset, start: date, end: date) -> list[date]:
+    """Return the days that an ingest reads: those asked for, and before them those whose entities
+    are still expected.
+    """
+    earlier = dataset.register_days - 1 if dataset.kind == "periodic" else 0
+    return days_between(start - timedelta(days=earlier), end)
+
+
 def days_between(start: date, end: date) -> list[date]:
     """Return the UTC days from `start` up to, and without, `end`."""
     return [start + timedelta(days=index) for index in range((end - start).days)]

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date
 from fnmatch import fnmatch
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -95,14 +96,23 @@ def pull_partition(
     Raises StorageError where a blob is replaced again and again while it is being read.
     """
     contents, fetched = _identify(dataset.name, day, blobs)
-    arguments = {
+    with _keeping(fetched):
+        return PULL.make(_arguments(dataset, day, contents), is_forced=is_forced)
+
+
+def pull_arguments(dataset: Dataset, day: date, blobs: list[RawBlob]) -> dict[str, Any] | None:
+    """Return what a pull takes, None where its blobs' content is not known before a download."""
+    known = open_ledger().pinned(_listing_name(dataset.name, day, blobs))
+    return None if known is None else _arguments(dataset, day, _contents(known))
+
+
+def _arguments(dataset: Dataset, day: date, contents: tuple[Content, ...]) -> dict[str, Any]:
+    return {
         "blobs": contents,
         "dataset": dataset,
         "day": day,
         "pseudonym_key_id": load_settings().pseudonym_key_id if dataset.has_subscribers else "",
     }
-    with _keeping(fetched):
-        return PULL.make(arguments, is_forced=is_forced)
 
 
 @task(
@@ -144,7 +154,11 @@ def _identify(
         read, fetched = _download(dataset, day, blobs)
         known = {blob: sha256(data) for blob, data in fetched.items()}
         known = ledger.pin(_listing_name(dataset, day, read), known)
-    return tuple(Content(name=blob, sha256=known[blob]) for blob in sorted(known)), fetched
+    return _contents(known), fetched
+
+
+def _contents(known: dict[str, str]) -> tuple[Content, ...]:
+    return tuple(Content(name=blob, sha256=known[blob]) for blob in sorted(known))
 
 
 def _listing_name(dataset: str, day: date, blobs: list[RawBlob]) -> str:

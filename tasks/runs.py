@@ -84,6 +84,13 @@ def end_run(run_id: UUID, state: Literal["Cancelled", "Crashed"], message: str) 
         client.set_flow_run_state(run_id, State(type=kind, message=message), force=True)
 
 
+def run_later(run_id: UUID, at: datetime, message: str) -> None:
+    """Have a run that is executing now executed once more at `at`; its message says why."""
+    state: State[None] = Scheduled(scheduled_time=at, name="Waiting", message=message)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run_id, state, force=True)
+
+
 def present_run() -> Run | None:
     """Return the flow run that this code executes in, None outside of one."""
     if flow_run.id is None:

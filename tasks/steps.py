@@ -6,8 +6,10 @@ nothing is known there does it load the references, call the function, publish a
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from logging import Logger, LoggerAdapter
 from typing import Any, get_args, get_type_hints
+from uuid import UUID
 
 import pandas as pd
 from prefect import Task, task
@@ -15,7 +17,7 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
-from prefect.runtime import task_run
+from prefect.runtime import flow_run, task_run
 from pydantic import BaseModel, TypeAdapter
 
 from rancast import frames
@@ -70,6 +72,26 @@ class Step:
             self.name, code_digest(self.function), digests, jsonable(config) | {"place": place}
         )
 
+    def outline(self, arguments: dict[str, Any], place: str = "") -> StepEntry:
+        """Return a call's entry as far as it is known without computing: all but what comes out."""
+        arguments = self._complete(arguments)
+        inputs, config = _sort_arguments(arguments)
+        return StepEntry(
+            key=self.key(arguments, place),
+            step=self.name,
+            code=code_digest(self.function),
+            inputs=jsonable(inputs),
+            config=jsonable(config) | {"place": place},
+            outputs={},
+            volatile=self.volatile,
+        )
+
+    def known(self, key: str) -> Made | None:
+        """Return what was made under a key, None where that is not known or its files are lost."""
+        ledger = open_ledger()
+        entry = ledger.step(key)
+        return None if entry is None or not _exist(ledger, entry) else _made(entry, is_reused=True)
+
     def make(self, arguments: dict[str, Any], place: str = "", is_forced: bool = False) -> Made:
         """Return what the call makes, from the ledger if it is there and its outputs exist.
 
@@ -81,7 +103,7 @@ class Step:
         if known is not None and not is_forced and _exist(ledger, known):
             self._show(ledger, known, arguments, place)
             return _made(known, is_reused=True)
-        entry = self._compute(ledger, key, arguments, place)
+        entry = self._compute(ledger, self.outline(arguments, place), arguments, place)
         recorded = self._record(ledger, entry)
         self._show(ledger, recorded, arguments, place)
         return _made(recorded, is_reused=False)
@@ -103,27 +125,18 @@ class Step:
         return dict(bound.arguments)
 
     def _compute(
-        self, ledger: Ledger, key: str, arguments: dict[str, Any], place: str
+        self, ledger: Ledger, outline: StepEntry, arguments: dict[str, Any], place: str
     ) -> StepEntry:
-        inputs, config = _sort_arguments(arguments)
+        inputs, _ = _sort_arguments(arguments)
         loaded = {name: _load(ledger, inputs[name], self.hints[name]) for name in inputs}
         result = _fields(self.function(**{**arguments, **loaded}))
         facts = {name: jsonable(value) for name, value in result.items() if _is_fact(value)}
         outputs = {
-            name: _publish(ledger, key, self._uri(name, arguments, place), value)
+            name: _publish(ledger, outline.key, self._uri(name, arguments, place), value)
             for name, value in result.items()
             if name not in facts
         }
-        return StepEntry(
-            key=key,
-            step=self.name,
-            code=code_digest(self.function),
-            inputs=jsonable(inputs),
-            config=jsonable(config) | {"place": place},
-            outputs=outputs,
-            facts=facts,
-            volatile=self.volatile,
-        )
+        return outline.model_copy(update={"outputs": outputs, "facts": facts})
 
     def _uri(self, output: str, arguments: dict[str, Any], place: str) -> str:
         return self.into[output].format_map({**arguments, "place": place, "sha256": "{sha256}"})
@@ -153,8 +166,9 @@ class Step:
 def as_task(step: Step, run_name: str | None = None) -> Task[..., Made]:
     """Return the Prefect task of a step: `.submit(place=..., is_forced=..., **arguments)`.
 
-    Its results persist as JSON under the flow run's id and the step key, so that a retry of the
-    flow run shows finished steps as Cached; the ledger alone decides what is computed.
+    Its results persist as JSON under the id of the flow run that an operator sees, the topmost one,
+    and the step key, so that a retry of that run shows finished steps as Cached although its
+    subflows begin anew; the ledger alone decides what is computed.
     """
 
     def call(place: str = "", is_forced: bool = False, **arguments: Any) -> Made:
@@ -166,7 +180,7 @@ def as_task(step: Step, run_name: str | None = None) -> Task[..., Made]:
 
     def cache_key(context: TaskRunContext, given: dict[str, Any]) -> str:
         key = step.key(given["arguments"], given["place"])
-        return f"{context.task_run.flow_run_id}-{key}-{given['is_forced']}"
+        return f"{_top_run(context.task_run.flow_run_id)}-{key}-{given['is_forced']}"
 
     call.__doc__ = step.function.__doc__
     decorate = task(
@@ -180,6 +194,12 @@ def as_task(step: Step, run_name: str | None = None) -> Task[..., Made]:
         retry_condition_fn=may_pass,
     )
     return decorate(call)
+
+
+@lru_cache(maxsize=64)
+def _top_run(flow_run_id: UUID | None) -> str:
+    # asks Prefect for the parents of a subflow, once per run
+    return str(flow_run.root_flow_run_id or flow_run_id)
 
 
 def may_pass(task: Any, run: Any, state: Any) -> bool:

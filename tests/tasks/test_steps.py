@@ -211,6 +211,6 @@ def test_a_lost_race_adopts_the_winner() -> None:
     ledger = open_ledger()
     entry = ledger.step(key)
     assert entry is not None
-    late = STAMP._compute(ledger, key, {"day": DAY}, "")
+    late = STAMP._compute(ledger, STAMP.outline({"day": DAY}), {"day": DAY}, "")
     assert late.outputs != entry.outputs
     assert STAMP._record(ledger, late).outputs == winner.outputs

@@ -1,0 +1,66 @@
+"""The arguments of each step of a training, made in one place for the flow and for its plan."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from rancast.datasets import Dataset
+from rancast.features import lookback_days
+from rancast.judging import judge_view
+from rancast.manifests import PartitionManifest
+from rancast.references import Reference
+from rancast.use_cases import Candidate, UseCase
+from rancast.windows import looking_back
+
+Arguments = dict[str, Any]
+Partitions = Mapping[date, PartitionManifest]
+
+
+def features_call(
+    use_case: UseCase, dataset: Dataset, partitions: Partitions, day: date
+) -> Arguments:
+    """What `build_features` takes for one day: its partition, and those it looks back on."""
+    view = use_case.feature_view()
+    days = looking_back(partitions, day, lookback_days(view, dataset))
+    return {"curated": _curated(days), "view": view, "dataset": dataset, "day": day}
+
+
+def table_call(
+    use_case: UseCase,
+    dataset: Dataset,
+    partitions: Sequence[PartitionManifest],
+    features: Sequence[Reference],
+    end: date,
+) -> Arguments:
+    """What `assemble_table` takes: features and partitions of the same days."""
+    return {
+        "features": list(features),
+        "curated": _curated(partitions),
+        "view": use_case.table_view(),
+        "dataset": dataset,
+        "end": end,
+    }
+
+
+def fit_call(use_case: UseCase, candidate: Candidate, table: Reference) -> Arguments:
+    """What `fit_candidate` takes."""
+    return {"table": table, "candidate": candidate, "view": use_case.fit_view()}
+
+
+def baselines_call(use_case: UseCase, table: Reference) -> Arguments:
+    """What `score_baselines` takes."""
+    return {
+        "table": table,
+        "problem": use_case.problem,
+        "slices": use_case.fit_view().slices,
+        "entity": use_case.entity,
+    }
+
+
+def evaluate_call(use_case: UseCase, predictions: Reference, threshold: float | None) -> Arguments:
+    """What `evaluate_predictions` takes."""
+    return {"predictions": predictions, "view": judge_view(use_case), "threshold": threshold}
+
+
+def _curated(partitions: Sequence[PartitionManifest]) -> list[Reference]:
+    return [partition.curated for partition in partitions]

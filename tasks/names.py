@@ -1,0 +1,34 @@
+"""What a flow run is called in the Prefect UI: what it is about, and for which day."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from prefect.runtime import flow_run
+
+from tasks.clock import ingest_days, scheduled_day
+
+
+def daily_name() -> str:
+    """Return 'daily 2024-03-20 · network_degradation'."""
+    given = flow_run.parameters
+    about = ", ".join(given.get("use_cases") or ["all use cases"])
+    return f"daily {given.get('as_of') or scheduled_day()} · {about}"
+
+
+def ingest_name() -> str:
+    """Return 'ingest 2024-03-19 · network_performance', for more days the first and the last."""
+    given = flow_run.parameters
+    start, end = ingest_days(_day(given.get("start")), _day(given.get("end")))
+    last = end - timedelta(days=1)
+    days = f"{last}" if start == last else f"{start} to {last}"
+    return f"ingest {days} · {given['dataset']}"
+
+
+def training_name() -> str:
+    """Return 'training 2024-03-20 · network_degradation'."""
+    given = flow_run.parameters
+    return f"training {given.get('end') or scheduled_day()} · {given['use_case']}"
+
+
+def _day(value: Any) -> date | None:
+    return date.fromisoformat(value) if isinstance(value, str) else value

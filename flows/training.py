@@ -4,20 +4,21 @@ from datetime import date
 
 from prefect import flow
 
+from rancast.calls import baselines_call, evaluate_call, features_call, fit_call, table_call
 from rancast.datasets import Dataset, load_dataset
 from rancast.decisions import Decision
 from rancast.evaluation import Evaluation
-from rancast.features import lookback_days
 from rancast.judging import BaselinePredictions, Entry, Readable, judge_view
 from rancast.manifests import PartitionManifest
 from rancast.models import ModelCard
 from rancast.references import Reference
+from rancast.reruns import Stage, is_forced
 from rancast.settings import load_settings
 from rancast.steps import Made
 from rancast.tables import TableSummary
 from rancast.trainings import Fit, FoundChampion, Training, TrainingOutcome, conclude
 from rancast.use_cases import UseCase, load_use_case
-from rancast.windows import days_between, history_start, looking_back, usable_days, window_start
+from rancast.windows import days_between, history_start, usable_days, window_start
 from tasks.artifacts import show_training
 from tasks.catalogue import (
     assemble_table,
@@ -29,37 +30,59 @@ from tasks.catalogue import (
     score_champion,
 )
 from tasks.clock import scheduled_day
+from tasks.forms import UseCaseName
 from tasks.ingestion import find_partitions
+from tasks.names import training_name
+from tasks.plans import plan_training, remember_training
 from tasks.promotion import apply_decision, find_champion, register_candidate, track_training
 from tasks.runners import configured_task_runner
 
 
+# a retry of `daily` runs it anew, on the data of that moment: its steps are in the ledger
 @flow(
     name="training",
-    flow_run_name="training {use_case}",
+    flow_run_name=training_name,
     task_runner=configured_task_runner(),
+    persist_result=False,
 )
-def training(use_case: str, end: date | None = None) -> TrainingOutcome:
-    """Train each candidate of `use_case` on the days before `end`; promote one that earned it."""
+def training(
+    use_case: UseCaseName, end: date | None = None, rerun_from: Stage | None = None
+) -> TrainingOutcome:
+    """Train each candidate of a use case on the days before `end`; promote one that earned it.
+
+    Args:
+        use_case: what to predict.
+        end: the day after the last one to train on (UTC); by default the day of the schedule.
+        rerun_from: compute again from this step on, although nothing changed.
+    """
     end = end or scheduled_day()
     home = load_settings().home
     case = load_use_case(home, use_case)
     dataset = load_dataset(home, case.dataset)
     case.check(dataset)
 
-    features, table = _prepare(case, dataset, end)
-    fits = _fit(case, table["table"])
-    baselines, baseline_entries = _baselines(case, table["table"])
+    partitions, days = _usable(case, dataset, end)
+    plan_training(case, dataset, partitions, days, end, rerun_from)
+    features = _features(case, dataset, partitions, days, rerun_from)
+    table = _table(case, dataset, partitions, features, end, rerun_from)
+    fits = _fit(case, table["table"], rerun_from)
+    baselines, baseline_entries = _baselines(case, table["table"], rerun_from)
+    remember_training(case, dataset, partitions, days, end)
     this = Training(
         use_case=case,
         end=end,
-        features=tuple(features),
+        features=tuple(features.values()),
         table=table,
         fits=fits,
         baselines=baselines,
         baseline_entries=baseline_entries,
     )
-    champion = find_champion(case.name)
+    return _settle(this)
+
+
+def _settle(this: Training) -> TrainingOutcome:
+    """Judge the best candidate, track and register it, and carry the decision out."""
+    champion = find_champion(this.use_case.name)
     best = this.best
     decision = None if champion.is_already(best) else _judge(this, best, champion)
 
@@ -71,73 +94,94 @@ def training(use_case: str, end: date | None = None) -> TrainingOutcome:
     return outcome
 
 
-def _prepare(case: UseCase, dataset: Dataset, end: date) -> tuple[list[Made], Made]:
-    """Build the features of each usable day, and of all of them the training table."""
+def _usable(
+    case: UseCase, dataset: Dataset, end: date
+) -> tuple[dict[date, PartitionManifest], list[date]]:
+    """Find the partitions of the window, and the days of the history that can be learned from."""
     found = find_partitions(dataset.name, days_between(window_start(case, dataset, end), end))
     partitions = {date.fromisoformat(day): manifest for day, manifest in found.items()}
     days = usable_days(partitions, days_between(history_start(case, end), end), case, dataset)
-    view = case.feature_view()
-    futures = [
-        build_features.submit(
-            curated=_curated(looking_back(partitions, day, lookback_days(view, dataset))),
-            view=view,
-            dataset=dataset,
-            day=day,
+    return partitions, days
+
+
+def _features(
+    case: UseCase,
+    dataset: Dataset,
+    partitions: dict[date, PartitionManifest],
+    days: list[date],
+    rerun_from: Stage | None,
+) -> dict[date, Made]:
+    """Build the features of each day."""
+    futures = {
+        day: build_features.submit(
+            **features_call(case, dataset, partitions, day),
             place=case.name,
+            is_forced=is_forced("features", rerun_from),
         )
         for day in days
-    ]
-    features = [future.result() for future in futures]
-    table = assemble_table(
-        features=[made["data"] for made in features],
-        curated=_curated([partitions[day] for day in days]),
-        view=case.table_view(),
-        dataset=dataset,
-        end=end,
+    }
+    return {day: future.result() for day, future in futures.items()}
+
+
+def _table(
+    case: UseCase,
+    dataset: Dataset,
+    partitions: dict[date, PartitionManifest],
+    features: dict[date, Made],
+    end: date,
+    rerun_from: Stage | None,
+) -> Made:
+    """Assemble the training table of all days."""
+    used = [partitions[day] for day in features]
+    made = [one["data"] for one in features.values()]
+    return assemble_table(
+        **table_call(case, dataset, used, made, end),
         place=case.name,
+        is_forced=is_forced("table", rerun_from),
     )
-    return features, table
 
 
-def _curated(partitions: list[PartitionManifest]) -> list[Reference]:
-    return [partition.curated for partition in partitions]
-
-
-def _fit(case: UseCase, table: Reference) -> tuple[Fit, ...]:
+def _fit(case: UseCase, table: Reference, rerun_from: Stage | None) -> tuple[Fit, ...]:
     """Fit every candidate and evaluate each on the holdout."""
     futures = [
         fit_candidate.submit(
-            table=table, candidate=candidate, view=case.fit_view(), place=case.name
+            **fit_call(case, candidate, table),
+            place=case.name,
+            is_forced=is_forced("fit", rerun_from),
         )
         for candidate in case.candidates
     ]
     made = [future.result() for future in futures]
     cards = [one.fact("card", ModelCard) for one in made]
     return tuple(
-        Fit.of(one, _evaluate(case, one["predictions"], card.threshold))
+        Fit.of(one, _evaluate(case, one["predictions"], card.threshold, rerun_from))
         for one, card in zip(made, cards, strict=True)
     )
 
 
-def _baselines(case: UseCase, table: Reference) -> tuple[Made, tuple[Entry, ...]]:
+def _baselines(
+    case: UseCase, table: Reference, rerun_from: Stage | None
+) -> tuple[Made, tuple[Entry, ...]]:
     """Evaluate the trivial forecasts on the same holdout."""
     made = score_baselines(
-        table=table,
-        problem=case.problem,
-        slices=case.fit_view().slices,
-        entity=case.entity,
+        **baselines_call(case, table),
         place=case.name,
+        is_forced=is_forced("evaluate", rerun_from),
     )
     entries = tuple(
-        Entry(name=name, kind="baseline", evaluation=_evaluate(case, predictions, None))
+        Entry(name=name, kind="baseline", evaluation=_evaluate(case, predictions, None, rerun_from))
         for name, predictions in made.outputs.items()
     )
     return made, entries
 
 
-def _evaluate(case: UseCase, predictions: Reference, threshold: float | None) -> Evaluation:
+def _evaluate(
+    case: UseCase, predictions: Reference, threshold: float | None, rerun_from: Stage | None
+) -> Evaluation:
     made = evaluate_predictions(
-        predictions=predictions, view=judge_view(case), threshold=threshold, place=case.name
+        **evaluate_call(case, predictions, threshold),
+        place=case.name,
+        is_forced=is_forced("evaluate", rerun_from),
     )
     return made.fact("data", Evaluation)
 

@@ -79,6 +79,42 @@ def test_a_wrong_import_is_told_where_it_belongs(place: str, module: str, home: 
     assert home in str(complaint(place, module))
 
 
+def declares(path: Path, decorator: str) -> set[str]:
+    """Name the functions of a file under a decorator, `@flow` as well as `@flow(...)`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            names = {ast.unparse(one).split("(")[0] for one in node.decorator_list}
+            found |= {node.name} if decorator in names else set()
+    return found
+
+
+@pytest.mark.parametrize("place", [one for one in SOURCES if one.startswith("flows/")])
+def test_a_flow_lies_in_the_file_of_its_name(place: str) -> None:
+    """Who sees a flow's name in the UI knows its file."""
+    stem = Path(place).stem
+    assert declares(ROOT / place, "flow") == (set() if stem == "__init__" else {stem})
+
+
+TASKS = {
+    name
+    for place in SOURCES
+    if place.startswith("tasks/")
+    for name in declares(ROOT / place, "task")
+}
+
+
+@pytest.mark.parametrize("place", [one for one in SOURCES if one.startswith("tasks/")])
+def test_tasks_do_not_call_tasks(place: str) -> None:
+    """Only a flow says what comes after what."""
+    called = {
+        ast.unparse(node.func).split(".")[0]
+        for node in ast.walk(ast.parse((ROOT / place).read_text()))
+        if isinstance(node, ast.Call)
+    }
+    assert len(TASKS) > 10 and not called & TASKS
+
+
 @pytest.mark.parametrize("place", SOURCES)
 def test_modules_state_their_reason_in_the_first_line(place: str) -> None:
     """Every module's docstring starts with a sentence of its own, ending on the first line."""

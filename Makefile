@@ -49,9 +49,12 @@ check: $(VENV)/.installed  ## formatting, lint, types
 bench: $(VENV)/.installed  ## time the main job beside a plain script that does the same work
 	@$(BIN)/python -m benchmarks.main_job
 
-lock: $(VENV)/.installed  ## compile requirements.txt from the ranges in pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
-	  --generate-hashes --no-annotate --custom-compile-command "make lock" --quiet -o requirements.txt
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock" --quiet
+
+lock: $(VENV)/.installed  ## compile requirements.txt, and the image's, from the ranges in pyproject.toml
+	$(BIN)/$(COMPILE) --all-extras -o requirements.txt
+	$(BIN)/$(COMPILE) --constraint requirements.txt -o deployments/requirements.txt
 
 schemas: $(VENV)/.installed  ## write the JSON schemas of datasets and use cases, for editors
 	@$(BIN)/python -m rancast.schemas docs/schemas

@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check bench ui clean lock schemas
+.PHONY: help install demo test check bench ui deploy clean lock schemas
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ demo: $(VENV)/.installed  ## simulate raw files, run the main job on them, say w
 
 ui: $(VENV)/.installed  ## open the Prefect and MLflow UIs on the last run, with a worker
 	@$(BIN)/python -m deployments.ui
+
+deploy: $(VENV)/.installed  ## put pools, deployments and automations on the server of PREFECT_API_URL
+	@$(BIN)/python -m deployments.deploy
 
 test: $(VENV)/.installed node_modules/.installed  ## run all tests, on real servers
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)

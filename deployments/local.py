@@ -175,24 +175,16 @@ def worker(settings: Settings, api_url: str) -> Iterator[None]:
 
 
 def deploy() -> dict[str, UUID]:
-    """Register the flows with the Prefect server of PREFECT_API_URL; return their ids by name."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.deployments.runner import EntrypointType
-    from prefect.exceptions import ObjectAlreadyExists
+    """Put what prefect.yaml declares on the Prefect server of PREFECT_API_URL; ids by name.
 
-    from flows.daily import daily
-    from flows.ingest import ingest
-    from flows.training import training
+    Nothing is scheduled here: the schedules are there to be looked at, and switched on by hand.
+    """
+    from prefect.client.orchestration import get_client
+
+    from deployments.declared import apply, read_declared
+    from deployments.pools import ensure_pool
 
     with get_client(sync_client=True) as client:
-        try:
-            client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
-        except ObjectAlreadyExists:
-            pass
-    return {
-        flow.name: flow.to_deployment(
-            "local", work_pool_name=WORK_POOL, entrypoint_type=EntrypointType.MODULE_PATH
-        ).apply()
-        for flow in (daily, ingest, training)
-    }
+        ensure_pool(client, WORK_POOL, "process")
+        declared = read_declared(os.environ | {"RANCAST_WORK_POOL": WORK_POOL})
+        return {one.name: apply(client, one, is_active=False)[0] for one in declared}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests import servers as real
+from tests import workers
 
 # settings of the person or machine that runs the tests, of which no test may know
 FOREIGN = ("RANCAST_", "MLFLOW_", "AZURE_", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
@@ -104,6 +105,15 @@ def prefect_template(servers: real.Servers) -> Path:
 def prefect_server(servers: real.Servers) -> str:
     """The API URL of a real Prefect server."""
     return real.start_prefect(servers)
+
+
+@pytest.fixture(scope="session")
+def deployed(servers: real.Servers) -> workers.Deployed:
+    """A second Prefect server, with everything of `make deploy` on it, and a running worker.
+
+    Its tests carry `pytest.mark.xdist_group("worker")`; see tests/workers.py.
+    """
+    return workers.start_deployed(servers)
 
 
 @pytest.fixture

@@ -89,6 +89,20 @@ class Servers:
                 raise
             return port
 
+    def once(self, name: str, action: Callable[[], object]) -> None:
+        """Do something to the servers once for a test run, whichever process comes first."""
+        from filelock import FileLock
+
+        mark = self.folder / f"{name}.done"
+        with FileLock(self.folder / f"{name}.lock", timeout=2 * START_SECONDS):
+            if not mark.exists():
+                action()
+                mark.touch()
+
+    def group(self, name: str) -> int:
+        """Return the process group of a server that was started, which is its guard's id."""
+        return int(json.loads((self.folder / f"{name}.json").read_text())["group"])
+
     def _launch(
         self, name: str, command: list[str], environment: dict[str, str]
     ) -> subprocess.Popen[bytes]:

@@ -1,0 +1,213 @@
+"""The deployments that prefect.yaml declares, put on a Prefect server; what is so already stays."""
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import (
+    DeploymentScheduleCreate,
+    DeploymentScheduleUpdate,
+    DeploymentUpdate,
+)
+from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import construct_schedule
+from prefect.exceptions import ObjectNotFound
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+from pydantic import Field, model_validator
+
+from rancast.documents import Document
+from rancast.errors import ConfigurationError
+
+FILE = Path(__file__).parent / "prefect.yaml"
+DEFAULTS = {"RANCAST_TIMEZONE": "UTC", "RANCAST_WORK_POOL": "rancast"}
+# as Prefect writes a variable of the environment in this file
+VARIABLE = re.compile(r"\{\{ *\$(\w+) *\}\}")
+
+
+class Schedule(Document):
+    """One entry of `schedules`; the slug is what tells it from the others when the file changes."""
+
+    slug: str
+    cron: str
+    timezone: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _can_be(self) -> "Schedule":
+        self.as_updated()
+        return self
+
+    def as_created(self, is_active: bool) -> DeploymentScheduleCreate:
+        """Return what creates it."""
+        return DeploymentScheduleCreate(
+            schedule=construct_schedule(cron=self.cron, timezone=self.timezone),
+            slug=self.slug,
+            parameters=self.parameters,
+            active=is_active,
+        )
+
+    def as_updated(self) -> DeploymentScheduleUpdate:
+        """Return what updates it, without a word on whether it is paused."""
+        return DeploymentScheduleUpdate(
+            schedule=construct_schedule(cron=self.cron, timezone=self.timezone),
+            slug=self.slug,
+            parameters=self.parameters,
+        )
+
+
+class Limit(Document):
+    """`concurrency_limit`: runs of the deployment at once, and what becomes of one too many."""
+
+    limit: int
+    collision_strategy: str
+
+
+class Pool(Document):
+    """`work_pool` of a deployment."""
+
+    name: str
+    work_queue_name: str | None = None
+
+
+class Declared(Document):
+    """One deployment of the file; keys of Prefect's that are not here are refused."""
+
+    name: str
+    entrypoint: str
+    tags: list[str]
+    work_pool: Pool
+    schedules: list[Schedule] = Field(default_factory=list)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    concurrency_limit: Limit | None = None
+    description: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the deployment as the API takes it; imports the flow.
+
+        Raises ConfigurationError where the entrypoint does not import, which Prefect by itself
+        hides behind a placeholder.
+        """
+        try:
+            flow = load_flow_from_entrypoint(self.entrypoint, use_placeholder_flow=False)
+        except Exception as error:
+            raise ConfigurationError(
+                f"The entrypoint {self.entrypoint} of {FILE.name} does not import: {error}"
+            ) from error
+        limit = self.concurrency_limit
+        options = limit and ConcurrencyOptions.model_validate(
+            {"collision_strategy": limit.collision_strategy}
+        )
+        return {
+            "version": version("rancast"),
+            "description": self.description or flow.description,
+            "tags": self.tags,
+            "parameters": self.parameters,
+            "entrypoint": self.entrypoint,
+            "parameter_openapi_schema": parameter_schema(flow).model_dump(exclude_unset=True),
+            "enforce_parameter_schema": True,
+            "pull_steps": [],
+            "work_pool_name": self.work_pool.name,
+            "work_queue_name": self.work_pool.work_queue_name,
+            "concurrency_limit": limit and limit.limit,
+            "concurrency_options": options,
+        }
+
+
+class DeclaredFile(Document):
+    """The whole file; that nothing is pulled is part of its meaning."""
+
+    name: str
+    pull: list[Any]
+    deployments: tuple[Declared, ...]
+
+    @model_validator(mode="after")
+    def _pulls_nothing(self) -> "DeclaredFile":
+        if self.pull:
+            raise ValueError("pull must be []: the code is installed where the worker runs")
+        return self
+
+
+def read_declared(variables: Mapping[str, str]) -> tuple[Declared, ...]:
+    """Read the file with `variables`, such as the environment, in their places.
+
+    Raises ConfigurationError for a key, cron line or time zone that cannot be.
+    """
+    known = DEFAULTS | {name: variables[name] for name in DEFAULTS if variables.get(name)}
+    try:
+        filled = VARIABLE.sub(lambda found: known[found[1]], FILE.read_text())
+        return DeclaredFile.model_validate(yaml.safe_load(filled)).deployments
+    except KeyError as error:
+        raise ConfigurationError(
+            f"{FILE} asks for {error}; it knows {', '.join(DEFAULTS)}."
+        ) from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{FILE} with {known} cannot be used: {error}") from None
+
+
+def apply(
+    client: SyncPrefectClient, deployment: Declared, is_active: bool = True
+) -> tuple[UUID, bool]:
+    """Have the deployment as declared; return its id, and whether anything changed.
+
+    `is_active` is for schedules that are new: one that somebody paused stays paused.
+    """
+    fields = deployment.fields()
+    flow = deployment.name
+    try:
+        found = client.read_deployment_by_name(f"{flow}/{deployment.name}")
+    except ObjectNotFound:
+        schedules = [one.as_created(is_active) for one in deployment.schedules]
+        flow_id = client.create_flow_from_name(flow)
+        created = client.create_deployment(
+            flow_id=flow_id, name=deployment.name, schedules=schedules, **fields
+        )
+        return created, True
+    changes = _changes(found, fields)
+    if _schedules_differ(found, deployment):
+        changes["schedules"] = [one.as_updated() for one in deployment.schedules]
+        _remove_schedules(client, found, deployment)
+    if changes:
+        client.update_deployment(found.id, DeploymentUpdate(**changes))
+    return found.id, bool(changes)
+
+
+def _changes(found: DeploymentResponse, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields whose value on the server is another one."""
+    limit = found.global_concurrency_limit
+    known = {name: getattr(found, name) for name in fields} | {
+        "concurrency_limit": limit and limit.limit,
+        # without a queue of its own, a deployment is shown in the default one of its pool
+        "work_queue_name": found.work_queue_name if fields["work_queue_name"] else None,
+    }
+    changes = {name: value for name, value in fields.items() if known[name] != value}
+    if "work_queue_name" in changes or "work_pool_name" in changes:
+        # each is looked up in the other
+        changes["work_pool_name"] = fields["work_pool_name"]
+        changes["work_queue_name"] = fields["work_queue_name"]
+    return changes
+
+
+def _schedules_differ(found: DeploymentResponse, deployment: Declared) -> bool:
+    known = {one.slug: (one.schedule, one.parameters) for one in found.schedules if one.slug}
+    wanted = {
+        one.slug: (one.schedule, one.parameters)
+        for one in (schedule.as_updated() for schedule in deployment.schedules)
+    }
+    return known != wanted
+
+
+def _remove_schedules(
+    client: SyncPrefectClient, found: DeploymentResponse, deployment: Declared
+) -> None:
+    """Remove what the file no longer has; Prefect's update adds and changes, and removes none."""
+    wanted = {schedule.slug for schedule in deployment.schedules}
+    for schedule in found.schedules:
+        if schedule.slug and schedule.slug not in wanted:
+            client.delete_deployment_schedule(found.id, schedule.id)

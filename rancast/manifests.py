@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from rancast.documents import Document
 from rancast.errors import DataError
-from rancast.partition_results import ExpectationResult
+from rancast.partition_results import Attendance, ExpectationResult
 from rancast.references import SCHEMA_VERSION, Reference, RowCounts, Source
 
 Day = date
@@ -23,6 +23,7 @@ class PartitionFacts(Document):
     rows: RowCounts
     sources: tuple[Source, ...]
     coverage: float | None
+    attendance: Attendance | None = None
     is_refused: bool
     reasons: tuple[str, ...]
     results: tuple[ExpectationResult, ...] = ()

@@ -62,6 +62,17 @@ class ExpectationResult(Document):
         return f"'{self.expectation}' {verb}" + (f" ({self.observed})" if self.observed else "")
 
 
+class Attendance(Document):
+    """How many entities were expected on a day, and how many of them have no row that passed.
+
+    `examples` are some of those; none in datasets with subscribers.
+    """
+
+    expected: int
+    absent: int
+    examples: tuple[str, ...] = ()
+
+
 class PartitionReport(Document):
     """What validation found in one partition and decided; it holds no cell of subscribers."""
 
@@ -70,6 +81,7 @@ class PartitionReport(Document):
     suite: str
     rows: RowCounts
     coverage: float | None
+    attendance: Attendance | None = None
     is_refused: bool
     reasons: tuple[str, ...]
     results: tuple[ExpectationResult, ...]

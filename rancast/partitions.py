@@ -26,6 +26,7 @@ from rancast.datasets import Dataset
 from rancast.duplicates import deduplicate
 from rancast.expectations import Expectation, Suite, Verdict
 from rancast.partition_results import (
+    Attendance,
     ExpectationResult,
     PartitionReport,
     partition_rules,
@@ -41,6 +42,7 @@ from rancast.row_rules import Mask, as_judged, rows_breaking
 __all__ = ["ExpectationResult", "Partition", "PartitionReport", "curate"]
 
 WORST_RULES = 3
+ABSENT_EXAMPLES = 10
 
 
 class Partition(NamedTuple):
@@ -126,6 +128,7 @@ def curate(
         suite=suite.name,
         rows=counts,
         coverage=coverage,
+        attendance=_attendance(rows.kept, expected, dataset),
         is_refused=bool(reasons),
         reasons=reasons,
         results=results,
@@ -230,6 +233,18 @@ def _coverage(kept: pd.DataFrame, entities: list[str], dataset: Dataset, day: da
     filled = len(seen[slots.between(0, periods - 1)].drop_duplicates())
     # an unknown register and no row: nothing is covered
     return min(1.0, filled / (len(entities) * periods)) if entities else 0.0
+
+
+def _attendance(kept: pd.DataFrame, entities: list[str], dataset: Dataset) -> Attendance | None:
+    """Count the expected entities that no row of the day tells of; None for events."""
+    if dataset.kind == "events" or dataset.entity is None:
+        return None
+    absent = sorted(set(entities).difference(kept[dataset.entity].unique()))
+    return Attendance(
+        expected=len(entities),
+        absent=len(absent),
+        examples=() if dataset.has_subscribers else tuple(absent[:ABSENT_EXAMPLES]),
+    )
 
 
 def _results(

@@ -16,7 +16,7 @@ Day = date
 
 
 class Ingested(Document):
-    """What one ingest found: the facts of each partition, and how many it had to compute."""
+    """What one ingest found: the facts of each partition, and which of them it had to compute."""
 
     dataset: str
     start: Day
@@ -24,17 +24,20 @@ class Ingested(Document):
     partitions: tuple[PartitionFacts, ...]
     missing: tuple[Day, ...]
     computed: int
+    computed_days: tuple[Day, ...] = ()
 
 
 def summarise(dataset: Dataset, start: date, end: date, made: Mapping[date, Made]) -> Ingested:
     """Gather what validation found for each day; days without any blob are `missing`."""
+    computed = tuple(day for day in sorted(made) if not made[day].is_reused)
     return Ingested(
         dataset=dataset.name,
         start=start,
         end=end,
         partitions=tuple(made[day].fact("manifest", PartitionFacts) for day in sorted(made)),
         missing=tuple(day for day in days_between(start, end) if day not in made),
-        computed=sum(not one.is_reused for one in made.values()),
+        computed=len(computed),
+        computed_days=computed,
     )
 
 

@@ -80,6 +80,7 @@ def validate_partition(
         rows=report.rows,
         sources=inventory.sources,
         coverage=report.coverage,
+        attendance=report.attendance,
         is_refused=report.is_refused,
         reasons=(report.refusal,) if report.is_refused else (),
         results=report.results,

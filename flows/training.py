@@ -19,7 +19,8 @@ from rancast.tables import TableSummary
 from rancast.trainings import Fit, FoundChampion, Training, TrainingOutcome, conclude
 from rancast.use_cases import UseCase, load_use_case
 from rancast.windows import days_between, history_start, usable_days, window_start
-from tasks.artifacts import show_training
+from tasks.approvals import ask_for_approval
+from tasks.artifacts import show_history, show_training
 from tasks.catalogue import (
     assemble_table,
     build_features,
@@ -34,8 +35,9 @@ from tasks.forms import UseCaseName
 from tasks.ingestion import find_partitions
 from tasks.names import training_name
 from tasks.plans import plan_training, remember_training
-from tasks.promotion import apply_decision, find_champion, register_candidate, track_training
+from tasks.promotion import apply_decision, find_champion
 from tasks.runners import configured_task_runner
+from tasks.tracking import register_candidate, track_training
 
 
 # a retry of `daily` runs it anew, on the data of that moment: its steps are in the ledger
@@ -84,13 +86,18 @@ def _settle(this: Training) -> TrainingOutcome:
     """Judge the best candidate, track and register it, and carry the decision out."""
     champion = find_champion(this.use_case.name)
     best = this.best
-    decision = None if champion.is_already(best) else _judge(this, best, champion)
+    is_rerun = champion.is_already(best)
+    decision = None if is_rerun else champion.respected(_judge(this, best, champion))
 
     tracked = track_training(this)
     version = register_candidate(this, best, tracked)
     pointer = apply_decision(this, best, version, champion, decision)
     outcome = conclude(this, best, decision, pointer, tracked, version)
+    if decision is not None and decision.needs_approval:
+        outcome = ask_for_approval(outcome, champion.pointer)
     show_training(outcome)
+    if pointer is not None:
+        show_history(pointer)
     return outcome
 
 

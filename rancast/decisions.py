@@ -114,9 +114,13 @@ class GateResult(Document):
 
 
 class Decision(Document):
-    """Promote or keep, with the reasons: the failed gates, or all of them where none failed."""
+    """Promote or keep, with the reasons: the failed gates, or all of them where none failed.
+
+    `needs_approval` where every gate passed, and the use case leaves the promotion to people.
+    """
 
     promote: bool
+    needs_approval: bool = False
     reasons: tuple[str, ...]
     gates: tuple[GateResult, ...]
     candidate: str | None

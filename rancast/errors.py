@@ -37,6 +37,10 @@ class RegistryError(RancastError):
     """The model registry could not be reached, or does not hold what the ledger says it holds."""
 
 
+class RegistryUnreachable(RegistryError):
+    """Nobody answered at the registry's address, or gave no usable answer."""
+
+
 class ModelRefused(RancastError):
     """A model file that must not be loaded: unknown types, or bytes other than those recorded."""
 

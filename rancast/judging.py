@@ -183,7 +183,8 @@ def _left_to_people(decision: Decision) -> Decision:
     if not decision.promote:
         return decision
     reason = "Every gate passed; promotion is manual for this use case, so a person has to decide."
-    return decision.model_copy(update={"promote": False, "reasons": (reason, *decision.reasons)})
+    left = {"promote": False, "needs_approval": True, "reasons": (reason, *decision.reasons)}
+    return decision.model_copy(update=left)
 
 
 def _after(gap: timedelta, *train_ends: str) -> str:

@@ -31,6 +31,21 @@ class FoundChampion(Document):
         state = self.state.model_copy(update={"reason": verdict.reason})
         return self.model_copy(update={"state": state})
 
+    def respected(self, decision: Decision) -> Decision:
+        """Return the decision, or that to keep where people took this very model back before.
+
+        Else a rerun of the training that had promoted it would undo a rollback.
+        """
+        taken = self.pointer.withdrawal_of(decision.fingerprint or "") if self.pointer else None
+        if taken is None or not (decision.promote or decision.needs_approval):
+            return decision
+        reason = (
+            f"This candidate was champion, until {taken.kind} of {taken.at:%Y-%m-%d %H:%M} UTC by "
+            f"{taken.by} took it back ({' '.join(taken.reasons)}); only people promote it again."
+        )
+        kept = {"promote": False, "needs_approval": False, "reasons": (reason, *decision.reasons)}
+        return decision.model_copy(update=kept)
+
     def is_already(self, fit: "Fit") -> bool:
         """Tell whether the champion is this very candidate, as on a rerun of its training."""
         return self.state.fingerprint == fit.fingerprint
@@ -116,6 +131,7 @@ class Tracked(Document):
 class TrainingOutcome(Document):
     """One training as a person wants to hear of it.
 
+    `asked` says how a person was asked, where the use case leaves the decision to people;
     `is_new_champion` tells whether it was this training that changed the champion; on a rerun of
     one that did, `decision` is None, `reasons` are those of the promotion, and nothing changed.
     """
@@ -135,6 +151,7 @@ class TrainingOutcome(Document):
     run_id: str
     computed: int
     model: Reference
+    asked: str | None = None
 
 
 def conclude(

@@ -66,12 +66,13 @@ class Ledger:
     def advance(self, use_case: str, expected: Pointer | None, promotion: Promotion) -> Pointer:
         """Make the promotion's model champion, if the champion is still the expected one.
 
-        A promotion of the model that already is champion changes nothing. Raises WriteConflict
-        where somebody else changed the champion in the meantime.
+        An entry that is made already changes nothing: a training's if its model is champion, and
+        that of a change by people if the history has it. Raises WriteConflict where somebody else
+        changed the champion in the meantime.
         """
         name = _pointer_name(use_case)
         current, etag = self._tagged_pointer(name)
-        if _is_champion(current, promotion):
+        if _is_made(current, promotion):
             return current
         if current == expected:
             moved = advance(current, use_case, promotion)
@@ -80,12 +81,17 @@ class Ledger:
                 return moved
             except WriteConflict:
                 current, _ = self._tagged_pointer(name)
-                if _is_champion(current, promotion):
+                if _is_made(current, promotion):
                     return current
+        next_step = (
+            "Run the training again, so that the decision is made against it."
+            if promotion.kind == "promotion"
+            else "Look at the history, and start a new run if the change is still wanted."
+        )
         raise WriteConflict(
             f"The champion of {use_case} changed while version {promotion.champion.version} was "
             f"being promoted; its version is now {current.champion.version if current else None}. "
-            "Run the training again, so that the decision is made against it."
+            f"{next_step}"
         )
 
     def _tagged_pointer(self, name: str) -> tuple[Pointer | None, str | None]:
@@ -113,8 +119,13 @@ class Ledger:
             ) from error
 
 
-def _is_champion(pointer: Pointer | None, promotion: Promotion) -> TypeGuard[Pointer]:
-    return pointer is not None and pointer.champion.fingerprint == promotion.champion.fingerprint
+def _is_made(pointer: Pointer | None, promotion: Promotion) -> TypeGuard[Pointer]:
+    if pointer is None:
+        return False
+    if promotion.kind == "promotion":
+        return pointer.champion.fingerprint == promotion.champion.fingerprint
+    # going back makes a former champion champion again: who asked tells one change from another
+    return pointer.entry_of(promotion.flow_run, promotion.kind) is not None
 
 
 def _step_name(key: str) -> str:

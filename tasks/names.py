@@ -30,5 +30,16 @@ def training_name() -> str:
     return f"training {given.get('end') or scheduled_day()} · {given['use_case']}"
 
 
+def promotion_name() -> str:
+    """Return 'promotion network_degradation · version 3'."""
+    given = flow_run.parameters
+    return f"promotion {given['use_case']} · version {given['version']}"
+
+
+def rollback_name() -> str:
+    """Return 'rollback network_degradation'."""
+    return f"rollback {flow_run.parameters['use_case']}"
+
+
 def _day(value: Any) -> date | None:
     return date.fromisoformat(value) if isinstance(value, str) else value

@@ -1,26 +1,45 @@
-"""Champion, tracking, registration and promotion: where ledger and registry have to agree."""
+"""Who is champion, and how that changes: ledger first, then aliases, then a look at both."""
 
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from rancast import plots
-from rancast.champions import Champion, Pointer, Promotion
+from rancast.approvals import Answer, Question
+from rancast.champions import (
+    Champion,
+    Change,
+    Check,
+    Kind,
+    Pointer,
+    Promotion,
+    check_inputs,
+    declared,
+    rollback_target,
+    stated,
+)
 from rancast.decisions import Decision
-from rancast.documents import digest
-from rancast.errors import ModelRefused, RegistryError
-from rancast.evaluation import Evaluation
+from rancast.errors import (
+    ConfigurationError,
+    ModelRefused,
+    RegistryError,
+    RegistryUnreachable,
+    WriteConflict,
+)
 from rancast.judging import ChampionState
-from rancast.models import ModelCard
 from rancast.references import Reference
 from rancast.settings import load_settings
-from rancast.trainings import Fit, FoundChampion, Tracked, Training
+from rancast.trainings import Fit, FoundChampion, Training
+from rancast.use_cases import load_use_case
+from tasks.clock import now
 from tasks.registry import Registry, verify_in_clean_process
-from tasks.steps import load_frame, may_pass
+from tasks.runs import present_run
+from tasks.steps import may_pass
 from tasks.stores import open_lake, open_ledger
+from tasks.tracking import pinned_sha256, pinned_version
+
+# --- by schedule --------------------------------------------------------------------------------
 
 
 @task(cache_policy=NO_CACHE, task_run_name="champion of {use_case}")
@@ -61,52 +80,6 @@ def find_champion(use_case: str) -> FoundChampion:
 
 
 @task(
-    task_run_name="track",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-def track_training(training: Training) -> Tracked:
-    """Log one training to MLflow: a parent run, and a nested one per candidate with its model.
-
-    A training that was tracked before only gets a tag for the present flow run.
-    """
-    ledger, registry = open_ledger(), Registry(load_settings().tracking)
-    place = f"mlflow/trainings/{training.use_case.name}/{training.key}"
-    pinned = ledger.pinned(place)
-    if pinned is None:
-        pinned = ledger.pin(place, _track(registry, training).model_dump(mode="json"))
-    tracked = Tracked.model_validate(pinned)
-    if flow_run.id:
-        registry.tag_run(
-            tracked.run_id, {f"rancast.flow_run.{flow_run.id}": training.end.isoformat()}
-        )
-    return tracked
-
-
-@task(
-    task_run_name="register",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
-    """Register the best candidate of a training as a version, once per fingerprint."""
-    tags = _tags(training) | {
-        "rancast.candidate": fit.entry.name,
-        "rancast.model_sha256": _pinned_sha256(training, fit),
-        "rancast.table": training.table["table"].uri,
-        "rancast.table_sha256": training.table["table"].digest,
-        "rancast.ledger": f"ledger/steps/{fit.fingerprint}.json",
-    }
-    registry = Registry(load_settings().tracking)
-    run_id = tracked.candidates[fit.entry.name]
-    return registry.register(open_ledger(), training.use_case.name, fit.fingerprint, run_id, tags)
-
-
-@task(
     task_run_name="apply decision",
     cache_policy=NO_CACHE,
     retries=2,
@@ -125,29 +98,32 @@ def apply_decision(
     name, ledger = training.use_case.name, open_ledger()
     registry = Registry(load_settings().tracking)
     if decision is not None and decision.promote:
-        stored = registry.download_model(name, version, _pinned_sha256(training, fit))
+        stored = registry.download_model(name, version, pinned_sha256(name, fit.fingerprint))
         verify_in_clean_process(stored.model, stored.card, stored.golden)
         ledger.advance(name, found.pointer, _promotion(training, fit, version, found, decision))
-    pointer = ledger.pointer(name)
-    while True:
-        registry.tag_version(name, version, _decision_tags(version, pointer, decision))
-        if pointer is not None:
-            registry.set_aliases(name, pointer.champion.version, pointer.previous)
-        latest = ledger.pointer(name)
-        if latest == pointer:
-            return pointer
-        pointer = latest  # somebody else promoted meanwhile, and the aliases follow the ledger
+    return _follow(registry, name, version, decision)
 
 
-def _pinned_sha256(training: Training, fit: Fit) -> str:
-    """Return the digest of the model that was registered under a fingerprint.
-
-    It is that of the first fit, also where its files were lost and it was fitted once more: two
-    dumps of one model differ in bytes.
-    """
-    place = f"mlflow/models/{training.use_case.name}/{fit.fingerprint}"
-    own = {"model_sha256": fit.made["model"].digest}
-    return str(open_ledger().pin(place, own)["model_sha256"])
+def _promotion(
+    training: Training, fit: Fit, version: int, found: FoundChampion, decision: Decision
+) -> Promotion:
+    change = Change(
+        use_case=training.use_case.name,
+        kind="promotion",
+        champion=Champion(
+            version=version,
+            fingerprint=fit.fingerprint,
+            model_sha256=pinned_sha256(training.use_case.name, fit.fingerprint),
+            candidate=fit.entry.name,
+            training_key=training.key,
+            train_end=fit.card.train_end,
+        ),
+        expected=found.pointer,
+        reasons=decision.reasons,
+        by="schedule",
+        flow_run=flow_run.id,
+    )
+    return change.entry(now())
 
 
 def _vacant(registry: Registry, use_case: str) -> ChampionState:
@@ -166,88 +142,279 @@ def _vacant(registry: Registry, use_case: str) -> ChampionState:
     return ChampionState(has_registry_answered=True)
 
 
-def _track(registry: Registry, training: Training) -> Tracked:
-    ledger, name = open_ledger(), training.use_case.name
-    at = datetime.combine(training.end, datetime.min.time(), UTC)
-    at_ms = int(at.timestamp() * 1000)
-    tags = _tags(training)
-    parent = registry.ensure_run(ledger, training.key, name, f"training to {training.end}", tags)
-    runs = {}
-    for fit in training.fits:
-        run = registry.ensure_run(
-            ledger, f"{training.key}/{fit.entry.name}", name, fit.entry.name, tags, parent
-        )
-        registry.log_model(run, *_model(fit))
-        registry.track_candidate(
-            run, _params(fit), _metrics(fit.entry.evaluation), {}, _plots(training, fit), at_ms
-        )
-        runs[fit.entry.name] = run
-    baselines = {
-        f"baseline.{entry.name}.{metric}": interval.value
-        for entry in training.baseline_entries
-        for metric, interval in entry.evaluation.metrics.items()
-    }
-    registry.track_candidate(parent, {"use_case": name}, baselines, {}, _overview(training), at_ms)
-    return Tracked(run_id=parent, candidates=runs)
+# --- by people: plan, check, move, look, and take back ------------------------------------------
 
 
-def _model(fit: Fit) -> tuple[bytes, ModelCard, Any]:
-    model = open_lake().read(fit.made["model"].uri)
-    return model, fit.card, load_frame(fit.made["golden"])
+@task(
+    task_run_name="plan",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+def plan_promotion(use_case: str, version: int, reason: str, declared_by: str) -> Change:
+    """Plan to make a registered version champion because a person said so.
+
+    Raises ConfigurationError for an empty reason and for the present champion, RegistryError for
+    a version that does not exist, ModelRefused for one that this lake did not register, and
+    WriteConflict where the champion changed after this run was asked for.
+    """
+    reasons, by = (stated(reason, "reason"),), declared(declared_by)
+
+    def target(pointer: Pointer | None) -> int:
+        _expect_unchanged(use_case, pointer)
+        if pointer is not None and pointer.champion.version == version:
+            raise ConfigurationError(
+                f"Version {version} is the champion of {use_case} already; there is nothing to do."
+            )
+        return version
+
+    return _plan(use_case, "manual", reasons, by, target)
 
 
-def _plots(training: Training, fit: Fit) -> dict[str, bytes]:
-    baselines = {name: load_frame(ref) for name, ref in training.baselines.outputs.items()}
-    drawn = plots.for_candidate(
-        load_frame(fit.made["predictions"]),
-        fit.card,
-        fit.entry.evaluation,
-        load_frame(fit.made["importance"]),
-        baselines,
+@task(
+    task_run_name="plan",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+def plan_approved(question: Question, answer: Answer) -> Change:
+    """Plan the promotion that a person approved; raises WriteConflict if the champion changed."""
+    use_case, version = question.use_case, question.version
+
+    def target(pointer: Pointer | None) -> int:
+        if (pointer.sequence if pointer else 0) != question.sequence:
+            raise WriteConflict(
+                f"The champion of {use_case} changed while the answer about version {version} was "
+                "being carried out; run the training again, so that the decision is made against it"
+            )
+        return version
+
+    reasons = (answer.reason, *question.reasons)
+    return _plan(use_case, "approval", reasons, answer.by, target)
+
+
+@task(
+    task_run_name="plan",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+def plan_rollback(
+    use_case: str, reason: str, version: int | None, declared_by: str | None
+) -> Change:
+    """Plan to go back to `version`, by default to the champion before the present one.
+
+    Raises ConfigurationError for an empty reason, for the present champion, and where nobody was
+    champion before; RegistryError, ModelRefused and WriteConflict as `plan_promotion` does.
+    """
+    reasons, by = (stated(reason, "reason"),), declared(declared_by)
+
+    def target(pointer: Pointer | None) -> int:
+        _expect_unchanged(use_case, pointer)
+        return rollback_target(pointer, use_case, version)
+
+    return _plan(use_case, "rollback", reasons, by, target)
+
+
+def _plan(
+    use_case: str,
+    kind: Kind,
+    reasons: tuple[str, ...],
+    by: str,
+    target: Callable[[Pointer | None], int],
+) -> Change:
+    pointer = open_ledger().pointer(use_case)
+    made = pointer.entry_of(flow_run.id, kind) if pointer else None
+    # a retry of a run that has moved the champion already goes on from there
+    champion = made.champion if made else _registered(use_case, target(pointer), pointer)
+    return Change(
+        use_case=use_case,
+        kind=kind,
+        champion=champion,
+        expected=pointer,
+        reasons=reasons,
+        by=by,
+        flow_run=flow_run.id,
     )
-    return {f"plots/{name}": data for name, data in drawn.items()}
 
 
-def _overview(training: Training) -> dict[str, bytes]:
-    """Draw the leaderboard, and a page to zoom into what the best candidate predicted."""
-    candidates = {fit.entry.name: fit.entry.evaluation for fit in training.fits}
-    baselines = {entry.name: entry.evaluation for entry in training.baseline_entries}
-    best = training.best
-    title = f"{training.use_case.name}: predicted and actual, {best.entry.name}"
-    page = plots.explore_html(load_frame(best.made["predictions"]), title)
-    return {
-        "leaderboard.png": plots.leaderboard(candidates, baselines, training.use_case.metric),
-        "explore.html": page.encode(),
-    }
+def _expect_unchanged(use_case: str, pointer: Pointer | None) -> None:
+    """Refuse a change that was asked for while somebody else was champion.
+
+    Else a rollback that was pressed twice would go back twice.
+    """
+    run = present_run()
+    if pointer is None or run is None or pointer.history[-1].at <= run.created:
+        return
+    last = pointer.history[-1]
+    raise WriteConflict(
+        f"The champion of {use_case} changed to version {last.champion.version} at "
+        f"{last.at:%Y-%m-%d %H:%M:%S} UTC ({last.kind}, by {last.by}), after this run was asked "
+        f"for at {run.created:%H:%M:%S}; look at the history, and start a new run if it is still "
+        "wanted."
+    )
 
 
-def _params(fit: Fit) -> dict[str, Any]:
-    card = fit.card
-    chosen = {f"model.{name}": value for name, value in card.params.items()}
-    return chosen | {
-        "candidate": card.candidate,
-        "estimator": card.estimator,
-        "threshold": card.threshold,
-        "train_end": card.train_end,
-        "refit": card.refit,
-    }
+def _registered(use_case: str, version: int, pointer: Pointer | None) -> Champion:
+    """Return a version as the ledger pins it, whether it was champion before or never was.
+
+    What the registry says of it is believed only where the ledger says the same: anybody who may
+    write to MLflow can set tags.
+    """
+    former = pointer.former(version) if pointer else None
+    registry = Registry(load_settings().tracking)
+    tags = registry.tags_of(use_case, version)
+    if tags is None:
+        raise RegistryError(
+            f"Use case {use_case} has no version {version} in the registry at {registry.place}; "
+            "look up its versions in MLflow, under Models."
+        )
+    if former is not None:
+        return former
+    fingerprint = tags.get("rancast.fingerprint", "")
+    if pinned_version(use_case, fingerprint) != version:
+        raise ModelRefused(
+            f"Version {version} of {use_case} in the registry at {registry.place} is not one that "
+            "this lake's ledger registered; promote one that a training of this installation made."
+        )
+    sha256 = pinned_sha256(use_case, fingerprint)
+    card = registry.download_model(use_case, version, sha256).card
+    return Champion(
+        version=version,
+        fingerprint=fingerprint,
+        model_sha256=sha256,
+        candidate=card.candidate,
+        training_key=tags.get("rancast.training_key", ""),
+        train_end=card.train_end,
+    )
 
 
-def _metrics(evaluation: Evaluation) -> dict[str, float | None]:
-    values: dict[str, float | None] = {}
-    for name, interval in evaluation.metrics.items():
-        values[name] = interval.value
-        values[f"{name}_low"], values[f"{name}_high"] = interval.low, interval.high
-    return values
+@task(
+    task_run_name="check version",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+def check_target(change: Change) -> None:
+    """See that a version can be used before anything is touched.
+
+    Its bytes have the recorded SHA-256, the use case makes the features that card and signature
+    name, and in a clean process it reproduces its golden rows. Raises ModelRefused otherwise.
+    """
+    _check(Registry(load_settings().tracking), change)
 
 
-def _tags(training: Training) -> dict[str, str]:
-    return {
-        "rancast.training_key": training.key,
-        "rancast.use_case": training.use_case.name,
-        "rancast.configuration": digest(training.use_case),
-        "rancast.end": training.end.isoformat(),
-    }
+@task(
+    task_run_name="move champion",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+def move_champion(change: Change) -> Pointer:
+    """Make the change, exactly once: the ledger first, then the aliases that follow it.
+
+    Raises WriteConflict where the champion is no longer the one that the change was planned
+    against.
+    """
+    moved = open_ledger().advance(change.use_case, change.expected, change.entry(now()))
+    registry = Registry(load_settings().tracking)
+    return _follow(registry, change.use_case, change.champion.version, None) or moved
+
+
+@task(
+    task_run_name="check champion",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+def check_champion(change: Change) -> Check:
+    """See that alias, version, bytes and golden rows are those of the champion just made.
+
+    A registry that does not answer is no finding, but an error, since it says nothing about the
+    champion. Where somebody else has changed the champion since, there is nothing to find.
+    """
+    pointer = open_ledger().pointer(change.use_case)
+    reverted = pointer.entry_of(flow_run.id, "revert") if pointer else None
+    if reverted is not None:
+        return Check(failure=" ".join(reverted.reasons))
+    if pointer is None or pointer.champion != change.champion:
+        return Check(failure=None)
+    registry = Registry(load_settings().tracking)
+    try:
+        held = registry.alias_of(change.use_case, "champion")
+        if held != change.champion.version:
+            return Check(
+                failure=f"The alias champion at {registry.place} names version {held}; find who "
+                "sets it by hand, since the ledger decides."
+            )
+        _check(registry, change)
+    except RegistryUnreachable:
+        raise
+    except (RegistryError, ModelRefused) as error:
+        return Check(failure=str(error))
+    return Check(failure=None)
+
+
+@task(
+    task_run_name="take back",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+def undo_change(change: Change, failure: str) -> Pointer:
+    """Make the champion before champion again, by one more entry of the history.
+
+    Raises RegistryError where there was none.
+    """
+    name, ledger = change.use_case, open_ledger()
+    pointer = ledger.pointer(name)
+    if pointer is not None and pointer.entry_of(flow_run.id, "revert") is None:
+        pointer = ledger.advance(name, pointer, change.revert(pointer, failure, now()))
+    followed = _follow(Registry(load_settings().tracking), name, change.champion.version, None)
+    if followed is None:
+        raise RegistryError(f"The ledger has no champion of {name} any more; restore the lake.")
+    return followed
+
+
+def _check(registry: Registry, change: Change) -> None:
+    name, champion = change.use_case, change.champion
+    found = registry.fingerprint_of(name, champion.version)
+    if found != champion.fingerprint:
+        raise ModelRefused(
+            f"Version {champion.version} of {name} at {registry.place} carries the fingerprint "
+            f"{(found or 'none')[:12]}, recorded is {champion.fingerprint[:12]}; point "
+            "MLFLOW_TRACKING_URI at the registry that this lake was used with."
+        )
+    stored = registry.download_model(name, champion.version, champion.model_sha256)
+    use_case = load_use_case(load_settings().home, name)
+    check_inputs(stored.card, registry.inputs_of(name, champion.version), use_case)
+    verify_in_clean_process(stored.model, stored.card, stored.golden)
+
+
+# --- the registry follows -----------------------------------------------------------------------
+
+
+def _follow(
+    registry: Registry, use_case: str, version: int, decision: Decision | None
+) -> Pointer | None:
+    """Have the aliases and a version's tags say what the ledger says; return its pointer."""
+    ledger = open_ledger()
+    pointer = ledger.pointer(use_case)
+    while True:
+        registry.tag_version(use_case, version, _decision_tags(version, pointer, decision))
+        if pointer is not None:
+            registry.set_aliases(use_case, pointer.champion.version, pointer.previous)
+        latest = ledger.pointer(use_case)
+        if latest == pointer:
+            return pointer
+        pointer = latest  # somebody else promoted meanwhile, and the aliases follow the ledger
 
 
 def _decision_tags(
@@ -255,29 +422,11 @@ def _decision_tags(
 ) -> dict[str, str]:
     """Say of a version whether it was promoted, by the history, or else why it was not."""
     history = pointer.history if pointer else ()
-    promoted = [entry.reasons for entry in history if entry.champion.version == version]
+    promoted = [
+        entry.reasons
+        for entry in history
+        if entry.champion.version == version and entry.kind != "revert"
+    ]
     reasons = promoted[-1] if promoted else decision.reasons if decision else ()
     word = "promote" if promoted else "keep"
     return {"rancast.decision": word, "rancast.reasons": " ".join(reasons)[:4000]}
-
-
-def _promotion(
-    training: Training, fit: Fit, version: int, found: FoundChampion, decision: Decision
-) -> Promotion:
-    before = found.pointer
-    return Promotion(
-        sequence=(before.sequence if before else 0) + 1,
-        kind="promotion",
-        champion=Champion(
-            version=version,
-            fingerprint=fit.fingerprint,
-            model_sha256=_pinned_sha256(training, fit),
-            candidate=fit.entry.name,
-            training_key=training.key,
-            train_end=fit.card.train_end,
-        ),
-        previous=before.champion.version if before else None,
-        reasons=decision.reasons,
-        by="schedule",
-        at=datetime.now(UTC),
-    )

@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import pandas as pd
+import yaml
 
 from rancast import models
 from rancast.documents import canonical_json, sha256
-from rancast.errors import ModelRefused, RegistryError
+from rancast.errors import ModelRefused, RegistryError, RegistryUnreachable
 from rancast.frames import to_parquet
 from rancast.models import ModelCard
 from tasks.environment import DEFAULTS
@@ -48,6 +49,7 @@ FILES_TAG = "rancast.model_files"
 FINGERPRINT_TAG = "rancast.fingerprint"
 MODEL_FOLDER = "model"
 MODEL_FILE, CARD_FILE, GOLDEN_FILE = "model.skops", "card.json", "golden.json"
+DESCRIPTION_FILE = "MLmodel"
 REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas", "scipy")
 ALIAS_ATTEMPTS = 5
 INPUT_EXAMPLE_ROWS = 5
@@ -294,14 +296,39 @@ class Registry:
             for name, value in sorted(tags.items()):
                 self._client.set_model_version_tag(use_case, str(version), name, value)
 
-    def fingerprint_of(self, use_case: str, version: int) -> str | None:
-        """Return the fingerprint that a version carries, None where there is no such version."""
+    def tags_of(self, use_case: str, version: int) -> dict[str, str] | None:
+        """Return the tags of a version, None where there is no such version."""
         with self._asking(f"read {use_case} version {version}"):
             found = self._tolerate(
                 "RESOURCE_DOES_NOT_EXIST",
                 lambda: self._client.get_model_version(use_case, str(version)),
             )
-        return None if found is None else found.tags.get(FINGERPRINT_TAG)
+        return None if found is None else dict(found.tags)
+
+    def fingerprint_of(self, use_case: str, version: int) -> str | None:
+        """Return the fingerprint that a version carries, None where there is no such version."""
+        return (self.tags_of(use_case, version) or {}).get(FINGERPRINT_TAG)
+
+    def inputs_of(self, use_case: str, version: int) -> tuple[str, ...]:
+        """Return the names of the inputs by the signature of a version's MLflow model, in order.
+
+        Raises ModelRefused where the model's description has no signature that can be read.
+        """
+        with (
+            self._asking(f"read the signature of {use_case} version {version}"),
+            tempfile.TemporaryDirectory(prefix="rancast-model-") as folder,
+        ):
+            found = self._client.get_model_version(use_case, str(version))
+            data = self._download(str(found.run_id), f"{MODEL_FOLDER}/{DESCRIPTION_FILE}", folder)
+        try:
+            inputs = json.loads(yaml.safe_load(data)["signature"]["inputs"])
+            return tuple(str(item["name"]) for item in inputs)
+        except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
+            raise ModelRefused(
+                f"{DESCRIPTION_FILE} of {use_case} version {version} has no signature that can be "
+                f"read ({type(error).__name__}); restore the artifact at {self.place}, or train "
+                "again."
+            ) from error
 
     def aliases(self, use_case: str) -> dict[str, int]:
         """Return alias -> version; empty where a registry that answered holds nothing."""
@@ -335,6 +362,24 @@ class Registry:
             f"The aliases of {use_case} at {self.place} are {self.aliases(use_case)} after "
             f"{ALIAS_ATTEMPTS} attempts to make them {wanted}; somebody else keeps setting them."
         )
+
+    def links(self, use_case: str, version: int, run_id: str) -> dict[str, str]:
+        """Return where a person can look at a version and its run, title -> URL.
+
+        Empty where MLflow is a database, which has no pages.
+        """
+        if self._database is not None:
+            return {}
+        with self._asking(f"read the run {run_id}"):
+            experiment = self._client.get_run(run_id).info.experiment_id
+        return {
+            f"MLflow: {use_case} version {version}": (
+                f"{self.place}/#/models/{use_case}/versions/{version}"
+            ),
+            "MLflow: its training, with plots": (
+                f"{self.place}/#/experiments/{experiment}/runs/{run_id}"
+            ),
+        }
 
     # --- how MLflow is asked --------------------------------------------------------------------
 
@@ -397,24 +442,24 @@ class Registry:
             yield
         except (MlflowException, RequestException, SQLAlchemyError, OSError, ImportError) as error:
             # the chained traceback would show what was taken out of the sentence
-            raise RegistryError(self._explain(error, action)) from None
+            raise self._explained(error, action) from None
 
-    def _explain(self, error: Exception, action: str) -> str:
+    def _explained(self, error: Exception, action: str) -> RegistryError:
         text = _scrubbed(" ".join(str(error).split()), self.tracking_uri)
         code = getattr(error, "error_code", None)
         if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
-            return (
+            return RegistryError(
                 f"MLflow at {self.place} did not {action}: access refused ({text[:300]}); set "
                 f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD for {SETTING}."
             )
         if code is None or re.search("failed with (timeout )?exception", text):
             # of a request's many wrappings, the innermost says what happened
             cause = text.rpartition("Caused by ")[2].rstrip(")'\"")
-            return (
+            return RegistryUnreachable(
                 f"MLflow at {self.place} did not {action}: no usable answer ({cause[:300]}); see "
                 f"that it runs, or correct {SETTING}."
             )
-        return f"MLflow at {self.place} did not {action}: {text[:500]} ({code})."
+        return RegistryError(f"MLflow at {self.place} did not {action}: {text[:500]} ({code}).")
 
     @staticmethod
     def _tolerate(code: str, call: Callable[[], Any]) -> Any:

@@ -111,14 +111,15 @@ class Effects:
 
         import rancast.models
         import tasks.promotion
+        import tasks.tracking
 
         for name in ("replace", "link", "rename"):
             setattr(os, name, self._counted(getattr(os, name)))
         for name in MLFLOW_WRITES:
             setattr(MlflowClient, name, self._counted(getattr(MlflowClient, name)))
-        tasks.promotion.plots.for_candidate = lambda *given: {"plot.txt": b"a plot"}
-        tasks.promotion.plots.leaderboard = lambda *given: b"a plot"
-        tasks.promotion.plots.explore_html = lambda *given: "a page"
+        tasks.tracking.plots.for_candidate = lambda *given: {"plot.txt": b"a plot"}
+        tasks.tracking.plots.leaderboard = lambda *given: b"a plot"
+        tasks.tracking.plots.explore_html = lambda *given: "a page"
 
         def check(model: bytes, card: Any, golden: Any) -> None:
             rancast.models.check_golden(rancast.models.load(model, card.model_sha256), golden, card)
@@ -170,7 +171,7 @@ def digest_of(name: str, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-VOLATILE = {"model", "model_sha256", "at", "run_id", "candidates", "etag"}
+VOLATILE = {"model", "model_sha256", "at", "run_id", "flow_run", "candidates", "etag"}
 
 
 def without_volatile(value: Any) -> Any:

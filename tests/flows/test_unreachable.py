@@ -106,8 +106,9 @@ def mlflow_proxy(
     with proxies.proxy(mlflow_server) as proxy:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{proxy.address}")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        for task in ("track_training", "register_candidate", "apply_decision"):
-            monkeypatch.setattr(f"tasks.promotion.{task}.retry_delay_seconds", 0)
+        for task in ("tracking.track_training", "tracking.register_candidate"):
+            monkeypatch.setattr(f"tasks.{task}.retry_delay_seconds", 0)
+        monkeypatch.setattr("tasks.promotion.apply_decision.retry_delay_seconds", 0)
         yield proxy
 
 

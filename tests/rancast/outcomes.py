@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
-from rancast.champions import Champion, Pointer, Promotion
+from rancast.champions import Champion, Kind, Pointer, Promotion
 from rancast.decisions import Decision, GateResult
 from rancast.evaluation import Evaluation, Interval
 from rancast.judging import Entry
@@ -160,11 +160,17 @@ def decision(promote: bool) -> Decision:
     )
 
 
-def promotion(version: int, previous: int | None = None, sequence: int = 1) -> Promotion:
+def promotion(
+    version: int,
+    previous: int | None = None,
+    sequence: int = 1,
+    kind: Kind = "promotion",
+    flow_run: str | None = None,
+) -> Promotion:
     """An entry of the history that made a version champion."""
     return Promotion(
         sequence=sequence,
-        kind="promotion",
+        kind=kind,
         champion=Champion(
             version=version,
             fingerprint=f"f{version}",
@@ -177,6 +183,18 @@ def promotion(version: int, previous: int | None = None, sequence: int = 1) -> P
         reasons=("it was better",),
         by="schedule",
         at=datetime(2024, 3, sequence, tzinfo=UTC),
+        flow_run=flow_run,
+    )
+
+
+def history(*entries: tuple[int, Kind]) -> Pointer:
+    """The pointer after these versions became champion, one after the other, each of its kind."""
+    versions = [None, *(version for version, _ in entries)]
+    return pointer(
+        *(
+            promotion(version, versions[index], index + 1, kind)
+            for index, (version, kind) in enumerate(entries)
+        )
     )
 
 

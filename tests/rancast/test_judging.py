@@ -68,9 +68,13 @@ def test_a_good_first_candidate_is_promoted(view: JudgeView) -> None:
 
 
 def test_manual_promotion_leaves_it_to_people(view: JudgeView) -> None:
-    """The same candidate is not promoted where promotion is manual, which is the first reason."""
-    decision = decide(view.model_copy(update={"promotion": "manual"}), VACANT)
+    """The same candidate is not promoted where promotion is manual, which is the first reason; one
+    that failed a gate needs no approval either."""
+    manual = view.model_copy(update={"promotion": "manual"})
+    decision = decide(manual, VACANT)
     assert not decision.promote and "promotion is manual" in decision.reasons[0]
+    assert decision.needs_approval and not decide(view, VACANT).needs_approval
+    assert not decide(manual, ChampionState(has_registry_answered=False)).needs_approval
 
 
 @pytest.mark.parametrize(

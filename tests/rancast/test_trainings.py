@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from rancast.champions import Kind
 from rancast.judging import ChampionState, Readable
 from rancast.trainings import FoundChampion, Tracked, conclude
 from rancast.use_cases import UseCase, load_use_case
 from tests.faults import tiny
-from tests.rancast.outcomes import END, decision, fit, pointer, promotion, training
+from tests.rancast.outcomes import END, decision, fit, history, pointer, promotion, training
 
 RIDGE, FOREST = fit("ridge", 2.0), fit("forest", 2.5, is_reused=True)
 TRACKED = Tracked(run_id="run", candidates={"ridge": "a", "forest": "b"})
@@ -75,3 +76,24 @@ def test_a_champion_that_could_not_be_scored_has_a_reason() -> None:
     assert found.scored(Readable(reason=None)) == found
     assert found.scored(Readable(reason="unreadable")).state.reason == "unreadable"
     assert found.is_already(RIDGE) and not found.is_already(FOREST)
+
+
+def found_after(*entries: tuple[int, Kind]) -> FoundChampion:
+    """What the ledger says after these versions became champion, each of its kind."""
+    return FoundChampion(pointer=history(*entries), state=ChampionState(has_registry_answered=True))
+
+
+def test_what_people_took_back_no_schedule_promotes_again() -> None:
+    """A candidate that was rolled back is kept, with the reason, whether it would be promoted or
+    asked about; one that was not is decided on as ever."""
+    good = decision(True).model_copy(update={"fingerprint": "f2"})
+    rolled_back = found_after((1, "promotion"), (2, "promotion"), (1, "rollback"))
+    asking = good.model_copy(update={"promote": False, "needs_approval": True})
+    for wanted in (good, asking):
+        kept = rolled_back.respected(wanted)
+        assert not kept.promote and not kept.needs_approval
+        assert "until rollback of 2024-03-03" in kept.reasons[0]
+        assert kept.reasons[1:] == wanted.reasons
+    assert found_after((1, "promotion")).respected(good) == good
+    beaten = found_after((1, "promotion"), (2, "promotion"), (3, "promotion"))
+    assert beaten.respected(good) == good

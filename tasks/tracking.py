@@ -1,0 +1,177 @@
+"""What a training leaves in MLflow: its runs with models and plots, and a registered version."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from rancast import plots
+from rancast.documents import digest
+from rancast.errors import ModelRefused
+from rancast.evaluation import Evaluation
+from rancast.models import ModelCard
+from rancast.settings import load_settings
+from rancast.trainings import Fit, Tracked, Training
+from tasks.registry import Registry
+from tasks.steps import load_frame, may_pass
+from tasks.stores import open_lake, open_ledger
+
+
+@task(
+    task_run_name="track",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+def track_training(training: Training) -> Tracked:
+    """Log one training to MLflow: a parent run, and a nested one per candidate with its model.
+
+    A training that was tracked before only gets a tag for the present flow run.
+    """
+    ledger, registry = open_ledger(), Registry(load_settings().tracking)
+    place = f"mlflow/trainings/{training.use_case.name}/{training.key}"
+    pinned = ledger.pinned(place)
+    if pinned is None:
+        pinned = ledger.pin(place, _track(registry, training).model_dump(mode="json"))
+    tracked = Tracked.model_validate(pinned)
+    if flow_run.id:
+        registry.tag_run(
+            tracked.run_id, {f"rancast.flow_run.{flow_run.id}": training.end.isoformat()}
+        )
+    return tracked
+
+
+@task(
+    task_run_name="register",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
+    """Register the best candidate of a training as a version, once per fingerprint."""
+    ledger, name = open_ledger(), training.use_case.name
+    own = {"model_sha256": fit.made["model"].digest}
+    pinned = ledger.pin(_place(name, fit.fingerprint), own)
+    tags = _tags(training) | {
+        "rancast.candidate": fit.entry.name,
+        "rancast.model_sha256": str(pinned["model_sha256"]),
+        "rancast.table": training.table["table"].uri,
+        "rancast.table_sha256": training.table["table"].digest,
+        "rancast.ledger": f"ledger/steps/{fit.fingerprint}.json",
+    }
+    registry = Registry(load_settings().tracking)
+    run_id = tracked.candidates[fit.entry.name]
+    return registry.register(ledger, name, fit.fingerprint, run_id, tags)
+
+
+def pinned_sha256(use_case: str, fingerprint: str) -> str:
+    """Return the digest of the model that was registered under a fingerprint.
+
+    It is that of the first fit, also where its files were lost and it was fitted once more: two
+    dumps of one model differ in bytes. Raises ModelRefused where no model was registered under it.
+    """
+    pinned = open_ledger().pinned(_place(use_case, fingerprint))
+    if pinned is None:
+        raise ModelRefused(
+            f"The ledger has no model of {use_case} under the fingerprint {fingerprint[:12]!r}; "
+            "train again, which registers one."
+        )
+    return str(pinned["model_sha256"])
+
+
+def pinned_version(use_case: str, fingerprint: str) -> int | None:
+    """Return the version that was registered under a fingerprint, None where none was."""
+    pinned = open_ledger().pinned(f"mlflow/versions/{use_case}/{fingerprint or 'none'}")
+    return None if pinned is None else int(pinned["version"])
+
+
+def _place(use_case: str, fingerprint: str) -> str:
+    return f"mlflow/models/{use_case}/{fingerprint}"
+
+
+def _track(registry: Registry, training: Training) -> Tracked:
+    ledger, name = open_ledger(), training.use_case.name
+    at = datetime.combine(training.end, datetime.min.time(), UTC)
+    at_ms = int(at.timestamp() * 1000)
+    tags = _tags(training)
+    parent = registry.ensure_run(ledger, training.key, name, f"training to {training.end}", tags)
+    runs = {}
+    for fit in training.fits:
+        run = registry.ensure_run(
+            ledger, f"{training.key}/{fit.entry.name}", name, fit.entry.name, tags, parent
+        )
+        registry.log_model(run, *_model(fit))
+        registry.track_candidate(
+            run, _params(fit), _metrics(fit.entry.evaluation), {}, _plots(training, fit), at_ms
+        )
+        runs[fit.entry.name] = run
+    baselines = {
+        f"baseline.{entry.name}.{metric}": interval.value
+        for entry in training.baseline_entries
+        for metric, interval in entry.evaluation.metrics.items()
+    }
+    registry.track_candidate(parent, {"use_case": name}, baselines, {}, _overview(training), at_ms)
+    return Tracked(run_id=parent, candidates=runs)
+
+
+def _model(fit: Fit) -> tuple[bytes, ModelCard, Any]:
+    model = open_lake().read(fit.made["model"].uri)
+    return model, fit.card, load_frame(fit.made["golden"])
+
+
+def _plots(training: Training, fit: Fit) -> dict[str, bytes]:
+    baselines = {name: load_frame(ref) for name, ref in training.baselines.outputs.items()}
+    drawn = plots.for_candidate(
+        load_frame(fit.made["predictions"]),
+        fit.card,
+        fit.entry.evaluation,
+        load_frame(fit.made["importance"]),
+        baselines,
+    )
+    return {f"plots/{name}": data for name, data in drawn.items()}
+
+
+def _overview(training: Training) -> dict[str, bytes]:
+    """Draw the leaderboard, and a page to zoom into what the best candidate predicted."""
+    candidates = {fit.entry.name: fit.entry.evaluation for fit in training.fits}
+    baselines = {entry.name: entry.evaluation for entry in training.baseline_entries}
+    best = training.best
+    title = f"{training.use_case.name}: predicted and actual, {best.entry.name}"
+    page = plots.explore_html(load_frame(best.made["predictions"]), title)
+    return {
+        "leaderboard.png": plots.leaderboard(candidates, baselines, training.use_case.metric),
+        "explore.html": page.encode(),
+    }
+
+
+def _params(fit: Fit) -> dict[str, Any]:
+    card = fit.card
+    chosen = {f"model.{name}": value for name, value in card.params.items()}
+    return chosen | {
+        "candidate": card.candidate,
+        "estimator": card.estimator,
+        "threshold": card.threshold,
+        "train_end": card.train_end,
+        "refit": card.refit,
+    }
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, float | None]:
+    values: dict[str, float | None] = {}
+    for name, interval in evaluation.metrics.items():
+        values[name] = interval.value
+        values[f"{name}_low"], values[f"{name}_high"] = interval.low, interval.high
+    return values
+
+
+def _tags(training: Training) -> dict[str, str]:
+    return {
+        "rancast.training_key": training.key,
+        "rancast.use_case": training.use_case.name,
+        "rancast.configuration": digest(training.use_case),
+        "rancast.end": training.end.isoformat(),
+    }

@@ -1,7 +1,7 @@
 """What to predict: the schema of `use_cases/NAME.yaml`, one model as a file."""
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -47,6 +47,20 @@ def _is_whole_days(value: timedelta) -> timedelta:
     return value
 
 
+def _is_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is not an IANA time zone, such as Europe/Dublin") from error
+    return value
+
+
+def _is_local(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError(f"{value} has an offset; write the time alone and the zone as timezone")
+    return value
+
+
 def _is_expression(text: str) -> str:
     try:
         Expression(text)
@@ -66,6 +80,8 @@ Length = Annotated[Duration, AfterValidator(_is_positive)]
 LengthOrZero = Annotated[Duration, AfterValidator(_is_not_negative)]
 WholeDays = Annotated[Duration, AfterValidator(_is_whole_days)]
 Condition = Annotated[str, AfterValidator(_is_expression)]
+Zone = Annotated[str, AfterValidator(_is_zone)]
+LocalTime = Annotated[time, AfterValidator(_is_local)]
 Columns = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)]
 Statistics = Annotated[
     tuple[Statistic, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)
@@ -214,22 +230,11 @@ class Features(Document):
     windows: tuple[Windows, ...] = ()
     history: tuple[History, ...] = ()
     calendar: Annotated[tuple[CalendarPart, ...], AfterValidator(_is_free_of_repeats)] = ()
-    timezone: str = Field(default="UTC", description="the operator's zone, for the calendar")
+    timezone: Zone = Field(default="UTC", description="the operator's zone, for the calendar")
     missing: Annotated[tuple[Length, ...], AfterValidator(_is_free_of_repeats)] = Field(
         default=(),
         description="share of expected periods absent in each window, and time since seen",
     )
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(
-                f"{value!r} is not an IANA time zone, such as Europe/Dublin"
-            ) from error
-        return value
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> "Features":
@@ -333,6 +338,17 @@ class Alerts(Document):
     per_day: float = Field(gt=0)
 
 
+class Deadline(Document):
+    """By when the night's decision has to be there: a time of the day in a time zone."""
+
+    at: LocalTime = Field(description="such as 05:00, on the day after the newest one trained on")
+    timezone: Zone = "UTC"
+
+    def on(self, day: date) -> datetime:
+        """Return the moment of the deadline on a day, in UTC."""
+        return datetime.combine(day, self.at, ZoneInfo(self.timezone)).astimezone(UTC)
+
+
 class UseCase(Document):
     """One model of the mission; see docs/onboarding.md for each key."""
 
@@ -359,6 +375,7 @@ class UseCase(Document):
     gates: Gates = Gates()
     refit_on_holdout: bool = False
     promotion: Literal["automatic", "manual"] = "automatic"
+    deadline: Deadline | None = None
     seed: int = 20240301
 
     @model_validator(mode="after")

@@ -52,7 +52,7 @@ check: $(VENV)/.installed  ## formatting, lint, types
 bench: $(VENV)/.installed  ## time the main job beside a plain script that does the same work
 	@$(BIN)/python -m benchmarks.main_job
 
-COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+COMPILE := uv pip compile pyproject.toml --no-strip-extras --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock" --quiet
 
 lock: $(VENV)/.installed  ## compile requirements.txt, and the image's, from the ranges in pyproject.toml

@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check bench ui deploy clean lock schemas
+.PHONY: help install demo test check bench ui deploy clean lock schemas onboard layout audit
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,18 @@ COMPILE := uv pip compile pyproject.toml --no-strip-extras --universal --python-
 lock: $(VENV)/.installed  ## compile requirements.txt, and the image's, from the ranges in pyproject.toml
 	$(BIN)/$(COMPILE) --all-extras -o requirements.txt
 	$(BIN)/$(COMPILE) --constraint requirements.txt -o deployments/requirements.txt
+
+onboard: $(VENV)/.installed  ## draft YAML and a suite: DATA=folder NAME=dataset (USE_CASE=name)
+	@test -n "$(DATA)" -a -n "$(NAME)" || { echo "Say which files and under what name: make onboard DATA=folder NAME=dataset"; exit 1; }
+	@$(BIN)/python -m deployments.onboard "$(DATA)" "$(NAME)" $(if $(USE_CASE),--use-case "$(USE_CASE)")
+
+layout: $(VENV)/.installed  ## put files into folders of UTC days: DATA=folder NAME=dataset (TO=folder, DAY=date)
+	@test -n "$(DATA)" -a -n "$(NAME)" || { echo "Say which files of which dataset: make layout DATA=folder NAME=dataset"; exit 1; }
+	@$(BIN)/python -m deployments.layout "$(DATA)" "$(NAME)" $(if $(TO),--to "$(TO)") $(if $(DAY),--day "$(DAY)")
+
+audit: $(VENV)/.installed  ## look for leaks in a table: DATA=file TARGET=column (TIME=column, ENTITY=column)
+	@test -n "$(DATA)" -a -n "$(TARGET)" || { echo "Say which table and which label: make audit DATA=file TARGET=column"; exit 1; }
+	@$(BIN)/python -m deployments.audit "$(DATA)" "$(TARGET)" $(if $(TIME),--time "$(TIME)") $(if $(ENTITY),--entity "$(ENTITY)")
 
 schemas: $(VENV)/.installed  ## write the JSON schemas of datasets and use cases, for editors
 	@$(BIN)/python -m rancast.schemas docs/schemas

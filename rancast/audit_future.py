@@ -1,0 +1,116 @@
+"""The rule that features at t stay, bit for bit, whatever comes after t."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rancast import features
+from rancast.audit_findings import Bounds, Checked, Finding
+from rancast.datasets import ColumnType, Dataset
+from rancast.use_cases import FeatureView
+
+Build = Callable[[list[pd.DataFrame], FeatureView, Dataset, date], pd.DataFrame]
+
+
+def check_future(
+    curated: list[pd.DataFrame],
+    view: FeatureView,
+    dataset: Dataset,
+    days: list[date],
+    bounds: Bounds,
+    seed: int,
+    build: Build = features.build,
+) -> Checked:
+    """Refuse features that change when every row after t is replaced by noise, or is gone.
+
+    For a few of `days`, t being the middle one of the day's times. `curated` holds those days and
+    what their features look back on.
+    """
+    random = np.random.default_rng(seed)
+    chosen = sorted(random.choice(len(days), size=min(bounds.days, len(days)), replace=False))
+    changed: dict[str, int] = {}
+    compared = 0
+    for place in chosen:
+        day = days[place]
+        before = build(curated, view, dataset, day)
+        if before.empty:
+            continue
+        clock = dataset.time.column
+        at = before[clock].sort_values().iloc[(len(before) - 1) // 2]
+        altered = [_altered(frame, at, view, dataset, random) for frame in curated]
+        after = build(altered, view, dataset, day)
+        keys = [view.entity, clock]
+        ours, theirs = (
+            X[X[clock] <= at].sort_values(keys, ignore_index=True) for X in (before, after)
+        )
+        compared += len(ours)
+        for name, count in _differences(ours, theirs, keys).items():
+            changed[name] = changed.get(name, 0) + count
+    detail = (
+        f"{compared:,} rows of {len(chosen)} days made again after everything later was altered"
+    )
+    return Checked(
+        tuple(_finding(name, count, compared) for name, count in changed.items()), detail
+    )
+
+
+def _altered(
+    frame: pd.DataFrame,
+    at: pd.Timestamp,
+    view: FeatureView,
+    dataset: Dataset,
+    random: np.random.Generator,
+) -> pd.DataFrame:
+    """Return the frame with other values in half of the rows after `at`, the rest of them gone."""
+    is_later = (frame[dataset.time.column] > at).to_numpy()
+    kept = np.flatnonzero(~is_later | (random.random(len(frame)) < 0.5))
+    altered, is_noise = frame.iloc[kept].copy(), is_later[kept]
+    for name, column in dataset.columns.items():
+        if name in (view.entity, dataset.time.column):
+            continue
+        altered.loc[is_noise, name] = _noise(column.type, int(is_noise.sum()), random)
+    return altered
+
+
+def _noise(kind: ColumnType, count: int, random: np.random.Generator) -> Any:
+    """Return values as no operator has ever seen them."""
+    if kind == "string":
+        return np.array([f"noise {number}" for number in random.integers(0, 9, count)], object)
+    if kind == "boolean":
+        return pd.array(random.random(count) < 0.5, dtype="boolean")
+    if kind == "timestamp":
+        return pd.Timestamp("2100-01-01", tz="UTC")
+    values = random.normal(0, 1e6, count)
+    return values.round().astype("int64") if kind == "integer" else values
+
+
+def _differences(ours: pd.DataFrame, theirs: pd.DataFrame, keys: list[str]) -> dict[str, int]:
+    """Return how many rows differ, by column; other rows altogether are those of the keys."""
+    if not ours[keys].equals(theirs[keys]):
+        return {name: max(1, abs(len(ours) - len(theirs))) for name in keys}
+    found = {}
+    for name in ours.columns.difference(keys, sort=False):
+        first, second = ours[name].to_numpy(), theirs[name].to_numpy()
+        if first.dtype == np.float64 and second.dtype == np.float64:
+            is_same = (first.view(np.int64) == second.view(np.int64)) | (
+                np.isnan(first) & np.isnan(second)
+            )
+        else:
+            is_same = first == second
+        if not is_same.all():
+            found[str(name)] = int((~is_same).sum())
+    return found
+
+
+def _finding(name: str, count: int, compared: int) -> Finding:
+    return Finding(
+        rule="future",
+        severity="refuse",
+        columns=(name,),
+        evidence={"rows": count, "of": compared},
+        sentence=f"{name} at t changed in {count:,} of {compared:,} rows when everything after t "
+        "was replaced by noise: it looks ahead. Let it end at t",
+    )

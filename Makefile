@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check bench ui deploy clean lock schemas onboard layout audit
+.PHONY: help install demo test check bench ui deploy clean lock schemas onboard layout audit env up down
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,15 @@ layout: $(VENV)/.installed  ## put files into folders of UTC days: DATA=folder N
 audit: $(VENV)/.installed  ## look for leaks in a table: DATA=file TARGET=column (TIME=column, ENTITY=column)
 	@test -n "$(DATA)" -a -n "$(TARGET)" || { echo "Say which table and which label: make audit DATA=file TARGET=column"; exit 1; }
 	@$(BIN)/python -m deployments.audit "$(DATA)" "$(TARGET)" $(if $(TIME),--time "$(TIME)") $(if $(ENTITY),--entity "$(ENTITY)")
+
+env:  ## write .env with a random value for each secret of the stack that it lacks
+	@$(PYTHON) deployments/stack.py env
+
+up:  ## build and start the stack of docker-compose.yml, and wait until it is healthy
+	@$(PYTHON) deployments/stack.py up
+
+down:  ## stop the stack; what it stored stays
+	@$(PYTHON) deployments/stack.py down
 
 schemas: $(VENV)/.installed  ## write the JSON schemas of datasets and use cases, for editors
 	@$(BIN)/python -m rancast.schemas docs/schemas

@@ -1,6 +1,7 @@
 """Settings from the environment or RANCAST_HOME/.env, typed; unset, everything is local files."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from rancast.errors import ConfigurationError
 from rancast.pseudonyms import key_id
 
 DEVELOPMENT_KEY = "rancast-development-key-for-local-files-only"
+TASK_RUNNERS = ("thread", "process", "dask")
 URL_SETTINGS = ("RANCAST_RAW_URL", "RANCAST_LAKE_URL", "MLFLOW_TRACKING_URI")
 
 
@@ -34,6 +36,10 @@ class Settings(BaseSettings):
     shared_credential: SecretStr | None = Field(
         default=None, validation_alias="AZURE_STORAGE_CONNECTION_STRING"
     )
+    results_url: str = Field(default="", validation_alias="RANCAST_RESULTS_URL")
+    results_credential: SecretStr | None = Field(
+        default=None, validation_alias="RANCAST_RESULTS_CONNECTION_STRING"
+    )
     tracking_uri: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI")
     pseudonym_key: SecretStr = Field(
         default=SecretStr(DEVELOPMENT_KEY), validation_alias="RANCAST_PSEUDONYM_KEY"
@@ -44,11 +50,11 @@ class Settings(BaseSettings):
     @field_validator("task_runner")
     @classmethod
     def _is_known_runner(cls, value: str) -> str:
-        if value not in ("thread", "process"):
-            raise ValueError(
-                "this version runs tasks in 'thread' or 'process'; Dask comes with a later one"
-            )
-        return value
+        if value in TASK_RUNNERS or re.fullmatch(r"tls://[^/\s@]+:[0-9]+", value):
+            return value
+        if value.startswith("tcp://"):
+            raise ValueError("a Dask scheduler runs whatever it is sent; use tls://HOST:PORT")
+        raise ValueError(f"write {', '.join(TASK_RUNNERS)}, or tls://HOST:PORT of a Dask scheduler")
 
     @property
     def local(self) -> Path:
@@ -70,10 +76,13 @@ class Settings(BaseSettings):
         """URI of MLflow's tracking and registry store."""
         return self.tracking_uri or f"sqlite:///{self.local / 'mlflow' / 'mlflow.db'}"
 
-    def credential(self, store: Literal["raw", "lake"]) -> SecretStr | None:
+    def credential(self, store: Literal["raw", "lake", "results"]) -> SecretStr | None:
         """Return the connection string of one store; None: a file, or DefaultAzureCredential."""
-        own = self.raw_credential if store == "raw" else self.lake_credential
-        url = self.raw if store == "raw" else self.lake
+        url, own = {
+            "raw": (self.raw, self.raw_credential),
+            "lake": (self.lake, self.lake_credential),
+            "results": (self.results_url, self.results_credential),
+        }[store]
         return None if url.startswith("file:") else own or self.shared_credential
 
     @property

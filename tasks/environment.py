@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from rancast.settings import find_home
 
 # Of RANCAST_HOME/.env, only what other libraries read by themselves; the settings read the rest
-FOREIGN_PREFIXES = ("PREFECT_", "MLFLOW_", "AZURE_", "DO_NOT_TRACK", "GX_")
+FOREIGN_PREFIXES = ("PREFECT_", "MLFLOW_", "AZURE_", "DASK_", "DO_NOT_TRACK", "GX_")
 
 DEFAULTS = {
     # threads of histogram boosting that wait by spinning made it 4 times slower on busy cores;

@@ -18,9 +18,13 @@ class _ConfiguredTaskRunner(ThreadPoolTaskRunner[Any]):
     def duplicate(self) -> TaskRunner[Any]:  # type: ignore[override]
         """Return a fresh runner of the kind that the settings name now."""
         settings = load_settings()
+        if settings.task_runner == "thread":
+            return ThreadPoolTaskRunner(max_workers=settings.workers)
         if settings.task_runner == "process":
             return ProcessPoolTaskRunner(max_workers=settings.workers)
-        return ThreadPoolTaskRunner(max_workers=settings.workers)
+        from tasks.dask import dask_runner  # a second to import, and few runs need it
+
+        return dask_runner(settings)
 
 
 def configured_task_runner() -> TaskRunner[PrefectFuture[Any]]:

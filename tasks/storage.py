@@ -674,6 +674,45 @@ def open_store(
     return AzureStore(place, client, read_only=read_only)
 
 
+class Container(NamedTuple):
+    """Where an Azure URL leads: the account's endpoint, the container, and a prefix or ""."""
+
+    endpoint: str
+    name: str
+    prefix: str
+
+
+def locate_container(
+    url: str, connection_string: SecretStr | None = None, *, setting: str
+) -> Container:
+    """Return where an Azure URL leads, for libraries that open it by themselves.
+
+    Raises ConfigurationError as `open_store` does, for a connection string of another account too.
+    """
+    place = _place(urllib.parse.urlsplit(url), setting)
+    if connection_string is not None:
+        _client(place, connection_string, None, Patience()).close()
+    return Container(place.endpoint, place.container, place.base.rstrip("/"))
+
+
+def make_container(url: str, connection_string: SecretStr, *, setting: str) -> bool:
+    """Create the container of an Azure URL; tell whether it was not there before.
+
+    Raises ConfigurationError as `open_store` does, and StorageError where the account refuses.
+    """
+    from azure.core.exceptions import AzureError, ResourceExistsError
+
+    place = _place(urllib.parse.urlsplit(url), setting)
+    with _client(place, connection_string, None, Patience()) as client:
+        try:
+            client.create_container()
+        except ResourceExistsError:
+            return False
+        except (AzureError, OSError, ValueError) as error:
+            raise place.explain(error, place.container) from None
+    return True
+
+
 def _folder(parts: urllib.parse.SplitResult, setting: str) -> Path:
     path = Path(urllib.request.url2pathname(parts.path))
     is_plain = parts.netloc in ("", "localhost") and not parts.query and not parts.fragment

@@ -10,13 +10,16 @@ from rancast.documents import Document
 from rancast.readiness import waiting_for
 from rancast.reruns import Stage
 from rancast.settings import load_settings
+from rancast.summaries import night_sentence
 from rancast.trainings import TrainingOutcome
 from rancast.use_cases import known_use_cases, load_use_case
 from rancast.windows import Ingested, ingest_windows
+from tasks.artifacts import completed, explain, show_night
 from tasks.clock import now, scheduled_day
 from tasks.forms import UseCaseName
 from tasks.names import daily_name
 from tasks.nights import find_newer_night, wait_for_data
+from tasks.redaction import redacted
 from tasks.runners import configured_task_runner
 
 from flows.ingest import ingest
@@ -35,7 +38,14 @@ class Night(Document):
     superseded_by: str | None = None
 
 
-@flow(name="daily", flow_run_name=daily_name, task_runner=configured_task_runner())
+@flow(
+    name="daily",
+    flow_run_name=daily_name,
+    task_runner=configured_task_runner(),
+    on_failure=[explain],
+    on_crashed=[explain],
+)
+@redacted
 def daily(
     use_cases: list[UseCaseName] | None = None,
     as_of: date | None = None,
@@ -70,12 +80,11 @@ def daily(
         for case in cases
         if newer is None and ingests[case.dataset].is_completed()
     ]
-    return Night(
-        as_of=as_of,
-        ingested=tuple(state.result() for state in ingests.values()),
-        trained=tuple(state.result() for state in trainings),
-        superseded_by=newer,
-    )
+    ingested = tuple(state.result() for state in ingests.values())
+    trained = tuple(state.result() for state in trainings)
+    show_night(as_of, ingested, trained, newer)
+    night = Night(as_of=as_of, ingested=ingested, trained=trained, superseded_by=newer)
+    return completed(night, night_sentence(ingested, trained, newer))
 
 
 def _wait_until_ready(

@@ -11,14 +11,16 @@ from rancast.references import RawBlob
 from rancast.reruns import Stage, is_forced
 from rancast.settings import load_settings
 from rancast.steps import Made
+from rancast.summaries import ingest_sentence
 from rancast.windows import Ingested, listed_days, register_of, summarise
-from tasks.artifacts import show_ingest
+from tasks.artifacts import completed, explain, follow, show_ingest
 from tasks.catalogue import validate_partition
 from tasks.clock import ingest_days
 from tasks.forms import DatasetName
 from tasks.ingestion import list_raw, pull_partition
 from tasks.names import ingest_name
 from tasks.plans import plan_ingest, remember_ingest
+from tasks.redaction import redacted
 from tasks.runners import configured_task_runner
 
 
@@ -28,7 +30,10 @@ from tasks.runners import configured_task_runner
     flow_run_name=ingest_name,
     task_runner=configured_task_runner(),
     persist_result=False,
+    on_failure=[explain],
+    on_crashed=[explain],
 )
+@redacted
 def ingest(
     dataset: DatasetName,
     start: date | None = None,
@@ -68,11 +73,11 @@ def ingest(
         for day, made in pulled.items()
         if day >= start
     }
-    made = {day: future.result() for day, future in validated.items()}
+    made = follow(f"validate {config.name}", validated)
     result = summarise(config, start, end, made)
     remember_ingest(config, suite, listed, start)
     show_ingest(result)
-    return result
+    return completed(result, ingest_sentence(result))
 
 
 def _pull(
@@ -84,4 +89,4 @@ def _pull(
         )
         for day, blobs in listed.items()
     }
-    return {day: pull.result() for day, pull in pulls.items()}
+    return follow(f"pull {dataset.name}", pulls)

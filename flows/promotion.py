@@ -17,7 +17,7 @@ from tasks.approvals import (
     record_rejection,
     take_answer,
 )
-from tasks.artifacts import show_ending, show_history
+from tasks.artifacts import explain, show_ending, show_history
 from tasks.forms import UseCaseName
 from tasks.names import promotion_name
 from tasks.promotion import (
@@ -28,9 +28,11 @@ from tasks.promotion import (
     plan_promotion,
     undo_change,
 )
+from tasks.redaction import redacted
 
 
-@flow(name="promotion", flow_run_name=promotion_name)
+@flow(name="promotion", flow_run_name=promotion_name, on_failure=[explain], on_crashed=[explain])
+@redacted
 def promotion(
     use_case: UseCaseName, version: int, reason: str, declared_by: str | None = None
 ) -> Ending:

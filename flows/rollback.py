@@ -6,14 +6,17 @@ from rancast.approvals import Ending
 from rancast.settings import load_settings
 from rancast.use_cases import load_use_case
 from tasks.approvals import ended
+from tasks.artifacts import explain
 from tasks.forms import UseCaseName
 from tasks.names import rollback_name
 from tasks.promotion import plan_rollback
+from tasks.redaction import redacted
 
 from flows.promotion import carry_out
 
 
-@flow(name="rollback", flow_run_name=rollback_name)
+@flow(name="rollback", flow_run_name=rollback_name, on_failure=[explain], on_crashed=[explain])
+@redacted
 def rollback(
     use_case: UseCaseName,
     reason: str,

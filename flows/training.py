@@ -15,12 +15,13 @@ from rancast.references import Reference
 from rancast.reruns import Stage, is_forced
 from rancast.settings import load_settings
 from rancast.steps import Made
+from rancast.summaries import decision_word
 from rancast.tables import TableSummary
 from rancast.trainings import Fit, FoundChampion, Training, TrainingOutcome, conclude
 from rancast.use_cases import UseCase, load_use_case
 from rancast.windows import days_between, history_start, usable_days, window_start
 from tasks.approvals import ask_for_approval
-from tasks.artifacts import show_history, show_training
+from tasks.artifacts import completed, explain, follow, show_history, show_training
 from tasks.catalogue import (
     assemble_table,
     build_features,
@@ -36,6 +37,7 @@ from tasks.ingestion import find_partitions
 from tasks.names import training_name
 from tasks.plans import plan_training, remember_training
 from tasks.promotion import apply_decision, find_champion
+from tasks.redaction import redacted
 from tasks.runners import configured_task_runner
 from tasks.tracking import register_candidate, track_training
 
@@ -46,7 +48,10 @@ from tasks.tracking import register_candidate, track_training
     flow_run_name=training_name,
     task_runner=configured_task_runner(),
     persist_result=False,
+    on_failure=[explain],
+    on_crashed=[explain],
 )
+@redacted
 def training(
     use_case: UseCaseName, end: date | None = None, rerun_from: Stage | None = None
 ) -> TrainingOutcome:
@@ -79,7 +84,8 @@ def training(
         baselines=baselines,
         baseline_entries=baseline_entries,
     )
-    return _settle(this)
+    outcome = _settle(this)
+    return completed(outcome, decision_word(outcome))
 
 
 def _settle(this: Training) -> TrainingOutcome:
@@ -127,7 +133,7 @@ def _features(
         )
         for day in days
     }
-    return {day: future.result() for day, future in futures.items()}
+    return follow(f"features {case.name}", futures)
 
 
 def _table(

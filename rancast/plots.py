@@ -6,7 +6,8 @@ drawn was computed elsewhere, see `evaluation` and `candidates`.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,7 @@ TOP_FEATURES = 20
 CALIBRATION_BINS = 10
 EXPLORE_POINTS = 2_000
 EXPLORE_ENTITIES = 8
+COVERAGE_TICKS = 12
 
 
 def for_candidate(
@@ -428,6 +430,33 @@ def _draw_line(axes: "Axes", place: int, item: Evaluation, metric: str, colour: 
         ha="center",
         fontsize=9,
     )
+
+
+def coverage_by_day(
+    coverage: Mapping[date, float], refused: Collection[date], missing: Collection[date], title: str
+) -> bytes:
+    """Draw the share of the expected rows that each day brought; refused days stand out.
+
+    `missing` days, of which no file came, are marked on the ground line. Raises EvidenceError
+    where there is no day at all.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    if not coverage and not missing:
+        raise EvidenceError(f"{title} has no day, so that there is no coverage to draw.")
+    subtitle = f"orange: refused ({len(refused)}); x: no file came ({len(missing)})"
+    figure, axes = _canvas(title, subtitle, height=2.9)
+    last = max([*coverage, *missing])
+    for day, share in sorted(coverage.items()):
+        axes.bar((day - last).days, share, color=ALARM if day in refused else MODEL, width=0.8)
+    axes.plot([(day - last).days for day in missing], [0.02] * len(missing), "x", color=ALARM)
+    span = (last - min([*coverage, *missing])).days
+    ticks = range(0, -span - 1, -(span // COVERAGE_TICKS + 1))
+    axes.set_xticks(ticks, [f"{last + timedelta(days=tick):%d %b}" for tick in ticks])
+    axes.set(xlim=(-max(span, COVERAGE_TICKS) - 0.6, 0.6), ylim=(0, 1.02))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid(axis="x", visible=False)
+    return _png(figure)
 
 
 def explore_html(predictions: pd.DataFrame, title: str = "Predicted and actual") -> str:

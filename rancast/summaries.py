@@ -1,9 +1,9 @@
 """A run in rows and words: what tables, pages and the terminal show of ingests and trainings."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from rancast.decisions import Decision
 from rancast.evaluation import Interval
 from rancast.judging import Entry
 from rancast.manifests import PartitionFacts
@@ -13,12 +13,46 @@ from rancast.windows import Ingested
 
 Row = dict[str, Any]
 
+SHOWN_DAYS = 3
+
 
 def ingest_rows(ingested: Ingested) -> list[Row]:
     """Return one row per day with its counts, coverage, and what was refused; newest first."""
     rows = [_day_row(partition) for partition in ingested.partitions]
     missing = [{"day": day.isoformat(), "state": "no file"} for day in ingested.missing]
     return sorted(rows + missing, key=lambda row: str(row["day"]), reverse=True)
+
+
+def ingest_sentence(ingested: Ingested) -> str:
+    """Return what an ingest came to, as one line for the run's state."""
+    days = len(ingested.partitions) + len(ingested.missing)
+    refused = [facts.date.isoformat() for facts in ingested.partitions if facts.is_refused]
+    parts = [f"{days} day{'' if days == 1 else 's'}, {ingested.computed} validated now"]
+    if refused:
+        parts.append(f"{len(refused)} refused ({_some(refused)})")
+    if ingested.missing:
+        missing = [day.isoformat() for day in ingested.missing]
+        parts.append(f"{len(missing)} without a file ({_some(missing)})")
+    rows = sum(facts.rows.curated for facts in ingested.partitions)
+    aside = sum(facts.rows.quarantined for facts in ingested.partitions)
+    return f"{', '.join(parts)}; {rows:,} rows curated, {aside:,} quarantined."
+
+
+def _some(days: list[str]) -> str:
+    """Name the newest of some days, so that a line stays a line."""
+    newest = sorted(days, reverse=True)[:SHOWN_DAYS]
+    return ", ".join(newest) + (", …" if len(days) > SHOWN_DAYS else "")
+
+
+def night_sentence(
+    ingested: Sequence[Ingested], trained: Sequence[TrainingOutcome], superseded_by: str | None
+) -> str:
+    """Return what a run of the main job came to, as one line for its state."""
+    parts = [f"{one.dataset}: {ingest_sentence(one)}" for one in ingested]
+    parts += [f"{one.use_case}: {decision_word(one)}" for one in trained]
+    if superseded_by is not None:
+        parts.append(f"The training is left to {superseded_by}.")
+    return " ".join(parts)
 
 
 def _day_row(partition: PartitionFacts) -> Row:
@@ -110,36 +144,14 @@ def decision_word(outcome: TrainingOutcome) -> str:
         return (
             f"Nothing to decide: {outcome.best} is the champion already, version {outcome.version}."
         )
+    if outcome.asked is not None:
+        return (
+            f"Left to people: {outcome.best} is registered as version {outcome.version} and passed "
+            f"every gate. {outcome.asked}"
+        )
     kept = (
         f"version {outcome.champion} stays champion"
         if outcome.champion is not None
         else "there is still no champion"
     )
     return f"Not promoted: {outcome.best} is registered as version {outcome.version}; {kept}."
-
-
-def decision_markdown(outcome: TrainingOutcome) -> str:
-    """Return the decision, its reasons and its gates as markdown."""
-    lines = [f"## {outcome.use_case} to {outcome.end}", "", decision_word(outcome), ""]
-    lines += [f"- {_escape(reason)}" for reason in outcome.reasons]
-    if outcome.decision is not None:
-        lines += ["", *_gate_table(outcome.decision)]
-    lines += [
-        "",
-        f"MLflow: experiment and registered model `{outcome.use_case}`, run `{outcome.run_id}`. "
-        f"Lake: `{outcome.model.uri}`, ledger `ledger/steps/{outcome.fingerprint}.json`.",
-    ]
-    return "\n".join(lines)
-
-
-def _gate_table(decision: Decision) -> list[str]:
-    rows = [
-        f"| {gate.name} | {'passed' if gate.passed else '**failed**'} | {_escape(gate.sentence)} |"
-        for gate in decision.gates
-    ]
-    return ["| gate | | why |", "|---|---|---|", *rows]
-
-
-def _escape(text: str) -> str:
-    """Keep text from a file or an exception from becoming markup or another table cell."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -4,5 +4,7 @@ Decisions live in `rancast`, the order of things in `flows`.
 """
 
 from tasks.environment import prepare
+from tasks.redaction import install
 
 prepare()  # before anything imports prefect
+install()  # before anything is logged

@@ -29,6 +29,7 @@ from rancast.errors import ConfigurationError
 from rancast.settings import load_settings
 from rancast.trainings import TrainingOutcome
 from tasks.clock import now
+from tasks.redaction import redacted
 from tasks.registry import Registry
 from tasks.runs import Run, end_run, present_run, runs_of, start_run
 from tasks.steps import may_pass
@@ -61,6 +62,7 @@ class AnswerForm(RunInput):
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def ask_for_approval(outcome: TrainingOutcome, pointer: Pointer | None) -> TrainingOutcome:
     """Start the run that asks people about a candidate; return the outcome, which says so.
 
@@ -129,6 +131,7 @@ def _rejection_place(use_case: str, version: int) -> str:
 
 
 @task(task_run_name="expire questions", cache_policy=NO_CACHE)
+@redacted
 def expire_questions() -> list[str]:
     """Cancel every question that has waited too long for its answer; return their runs' names."""
     expired = [
@@ -159,6 +162,7 @@ def _once_per_run(context: TaskRunContext, given: dict[str, Any]) -> str:
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_once_per_run),
     persist_result=True,
 )
+@redacted
 def prepare_question(use_case: str, version: int) -> Asked:
     """Return what a person is asked in this run; a resumed run gets what was shown in the form.
 
@@ -214,12 +218,14 @@ def question_form(asked: Asked) -> type[AnswerForm]:
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_once_per_run),
     persist_result=True,
 )
+@redacted
 def take_answer(decision: Literal["approve", "reject"], reason: str, name: str) -> Answer:
     """Return the answer with the time at which it was taken, the same on each retry."""
     return Answer(verdict=decision, reason=stated(reason, "reason"), by=declared(name), at=now())
 
 
 @task(task_run_name="does it count", cache_policy=NO_CACHE)
+@redacted
 def consider(asked: Asked, answer: Answer | None) -> str | None:
     """Say why a question must not be asked, or its answer must not count; None where all is well.
 
@@ -239,6 +245,7 @@ def consider(asked: Asked, answer: Answer | None) -> str | None:
 
 
 @task(task_run_name="decide again", cache_policy=NO_CACHE)
+@redacted
 def decide_again(asked: Asked, why: str) -> Ending:
     """Have the candidate's training run again, which judges it against the present champion.
 
@@ -269,6 +276,7 @@ def decide_again(asked: Asked, why: str) -> Ending:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def record_rejection(question: Question, answer: Answer) -> Ending:
     """Keep in the ledger, and as tags of the version, that a person rejected it and why."""
     name, version = question.use_case, question.version

@@ -18,6 +18,7 @@ from rancast.manifests import PartitionManifest, parse_manifest, partition_folde
 from rancast.references import RawBlob
 from rancast.settings import load_settings
 from rancast.steps import Made
+from tasks.redaction import redacted
 from tasks.steps import Step, may_pass
 from tasks.storage import Store
 from tasks.stores import open_lake, open_ledger, open_raw
@@ -71,6 +72,7 @@ PULL = Step(
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def list_raw(dataset: str, days: list[date]) -> dict[str, list[RawBlob]]:
     """List the raw blobs of each day by its exact prefix; a day without blobs is left out.
 
@@ -88,6 +90,7 @@ def list_raw(dataset: str, days: list[date]) -> dict[str, list[RawBlob]]:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def pull_partition(
     dataset: Dataset, day: date, blobs: list[RawBlob], is_forced: bool = False
 ) -> Made:
@@ -122,6 +125,7 @@ def _arguments(dataset: Dataset, day: date, contents: tuple[Content, ...]) -> di
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def find_partitions(dataset: str, days: list[date]) -> dict[str, PartitionManifest]:
     """Read the manifests of the partitions that exist; a day without one is left out."""
     store = open_lake()

@@ -30,6 +30,13 @@ def training_name() -> str:
     return f"training {given.get('end') or scheduled_day()} · {given['use_case']}"
 
 
+def backfill_name() -> str:
+    """Return 'backfill 2024-02-01 to 2024-02-29', the first and the last day."""
+    given = flow_run.parameters
+    start, end = ingest_days(_day(given["start"]), _day(given["end"]))
+    return f"backfill {start} to {end - timedelta(days=1)}"
+
+
 def promotion_name() -> str:
     """Return 'promotion network_degradation · version 3'."""
     given = flow_run.parameters

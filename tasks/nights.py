@@ -13,13 +13,18 @@ from prefect.exceptions import Pause
 
 from rancast.readiness import Waiting
 from tasks.clock import now
+from tasks.redaction import redacted
 from tasks.runs import Run, present_run, run_later, runs_of
 
 # of a newer night these say that it trains, is about to, or did
-WILL_TRAIN = ("AwaitingRetry", "Completed", "Late", "Pending", "Running", "Scheduled", "Waiting")
+WILL_TRAIN = (
+    *("Scheduled", "Late", "Waiting", "AwaitingRetry", "AwaitingConcurrencySlot", "Pending"),
+    *("Running", "Retrying", "Completed"),
+)
 
 
 @task(task_run_name="look for a newer night", cache_policy=NO_CACHE)
+@redacted
 def find_newer_night(as_of: date, use_cases: list[str] | None) -> str | None:
     """Return the name of a newer scheduled night that trains these use cases, None without one."""
     this = present_run()

@@ -11,9 +11,9 @@ from datetime import date
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from rancast import pages
 from rancast.calls import (
     baselines_call,
     evaluate_call,
@@ -33,7 +33,9 @@ from rancast.reruns import Stage, is_forced
 from rancast.steps import Made
 from rancast.use_cases import UseCase
 from rancast.windows import register_of
+from tasks.artifacts import publish
 from tasks.ingestion import pull_arguments
+from tasks.redaction import redacted
 from tasks.steps import STEPS
 from tasks.stores import open_lake, open_ledger
 
@@ -42,6 +44,7 @@ UNKNOWN_CONTENT = "its blobs are new, or were replaced or added to"
 
 
 @task(task_run_name="plan {dataset.name}", cache_policy=NO_CACHE)
+@redacted
 def plan_ingest(
     dataset: Dataset,
     suite: Suite,
@@ -56,6 +59,7 @@ def plan_ingest(
 
 
 @task(task_run_name="remember {dataset.name}", cache_policy=NO_CACHE)
+@redacted
 def remember_ingest(
     dataset: Dataset, suite: Suite, listed: dict[str, list[RawBlob]], start: date
 ) -> None:
@@ -66,6 +70,7 @@ def remember_ingest(
 
 
 @task(task_run_name="plan {use_case.name}", cache_policy=NO_CACHE)
+@redacted
 def plan_training(
     use_case: UseCase,
     dataset: Dataset,
@@ -81,6 +86,7 @@ def plan_training(
 
 
 @task(task_run_name="remember {use_case.name}", cache_policy=NO_CACHE)
+@redacted
 def remember_training(
     use_case: UseCase,
     dataset: Dataset,
@@ -129,9 +135,9 @@ class _Plan:
         return {day: made for day, (_, made) in results.items()}
 
     def show(self, description: str) -> None:
-        """Show the rows as a table artifact."""
-        key = f"plan-{self.name}".replace("_", "-")
-        create_table_artifact(key=key, table=plan_rows(self.rows), description=description)
+        """Show the rows as an artifact."""
+        page = pages.rows_page(f"Plan of {self.name}", plan_rows(self.rows))
+        publish(f"plan-{self.name}", page, description)
 
     def remember(self) -> None:
         """Write down each step's key."""

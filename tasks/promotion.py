@@ -33,6 +33,7 @@ from rancast.settings import load_settings
 from rancast.trainings import Fit, FoundChampion, Training
 from rancast.use_cases import load_use_case
 from tasks.clock import now
+from tasks.redaction import redacted
 from tasks.registry import Registry, verify_in_clean_process
 from tasks.runs import present_run
 from tasks.steps import may_pass
@@ -43,6 +44,7 @@ from tasks.tracking import pinned_sha256, pinned_version
 
 
 @task(cache_policy=NO_CACHE, task_run_name="champion of {use_case}")
+@redacted
 def find_champion(use_case: str) -> FoundChampion:
     """Say who is champion by the ledger, and whether the registry has that very model.
 
@@ -86,6 +88,7 @@ def find_champion(use_case: str) -> FoundChampion:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def apply_decision(
     training: Training, fit: Fit, version: int, found: FoundChampion, decision: Decision | None
 ) -> Pointer | None:
@@ -152,12 +155,13 @@ def _vacant(registry: Registry, use_case: str) -> ChampionState:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def plan_promotion(use_case: str, version: int, reason: str, declared_by: str) -> Change:
     """Plan to make a registered version champion because a person said so.
 
-    Raises ConfigurationError for an empty reason and for the present champion, RegistryError for
-    a version that does not exist, ModelRefused for one that this lake did not register, and
-    WriteConflict where the champion changed after this run was asked for.
+    Raises ConfigurationError for an empty reason, for the present champion, and for a version that
+    does not exist, ModelRefused for one that this lake did not register, and WriteConflict where
+    the champion changed after this run was asked for.
     """
     reasons, by = (stated(reason, "reason"),), declared(declared_by)
 
@@ -179,6 +183,7 @@ def plan_promotion(use_case: str, version: int, reason: str, declared_by: str) -
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def plan_approved(question: Question, answer: Answer) -> Change:
     """Plan the promotion that a person approved; raises WriteConflict if the champion changed."""
     use_case, version = question.use_case, question.version
@@ -202,13 +207,14 @@ def plan_approved(question: Question, answer: Answer) -> Change:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def plan_rollback(
     use_case: str, reason: str, version: int | None, declared_by: str | None
 ) -> Change:
     """Plan to go back to `version`, by default to the champion before the present one.
 
-    Raises ConfigurationError for an empty reason, for the present champion, and where nobody was
-    champion before; RegistryError, ModelRefused and WriteConflict as `plan_promotion` does.
+    Raises ConfigurationError for an empty reason, for the present champion, and for a version that
+    never was champion; ModelRefused and WriteConflict as `plan_promotion` does.
     """
     reasons, by = (stated(reason, "reason"),), declared(declared_by)
 
@@ -268,7 +274,7 @@ def _registered(use_case: str, version: int, pointer: Pointer | None) -> Champio
     registry = Registry(load_settings().tracking)
     tags = registry.tags_of(use_case, version)
     if tags is None:
-        raise RegistryError(
+        raise ConfigurationError(
             f"Use case {use_case} has no version {version} in the registry at {registry.place}; "
             "look up its versions in MLflow, under Models."
         )
@@ -299,6 +305,7 @@ def _registered(use_case: str, version: int, pointer: Pointer | None) -> Champio
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def check_target(change: Change) -> None:
     """See that a version can be used before anything is touched.
 
@@ -315,6 +322,7 @@ def check_target(change: Change) -> None:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def move_champion(change: Change) -> Pointer:
     """Make the change, exactly once: the ledger first, then the aliases that follow it.
 
@@ -333,6 +341,7 @@ def move_champion(change: Change) -> Pointer:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def check_champion(change: Change) -> Check:
     """See that alias, version, bytes and golden rows are those of the champion just made.
 
@@ -368,6 +377,7 @@ def check_champion(change: Change) -> Check:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def undo_change(change: Change, failure: str) -> Pointer:
     """Make the champion before champion again, by one more entry of the history.
 

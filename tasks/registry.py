@@ -35,7 +35,9 @@ from rancast.documents import canonical_json, sha256
 from rancast.errors import ModelRefused, RegistryError, RegistryUnreachable
 from rancast.frames import to_parquet
 from rancast.models import ModelCard
+from rancast.redaction import looks_secret
 from tasks.environment import DEFAULTS
+from tasks.redaction import known_secrets, scrub
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,16 +67,6 @@ LOGGABLE_PARAMS = frozenset("""
     """.split())
 MODEL_PARAM = re.compile(r"model\.[A-Za-z0-9_.]+")
 OUR_TAG = re.compile(r"(rancast|mlflow)\.[A-Za-z0-9_./-]+")
-SECRET_NAME = re.compile(
-    r"(^|[._])(password|passwd|secret|credentials?|connection_string|(account|access|api)_?key)$",
-    re.IGNORECASE,
-)
-SECRET_TEXT = re.compile(
-    rb"AccountKey=|SharedAccessSignature=|[?&]sig=|://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE
-)
-SECRET_SETTING = re.compile(
-    r"(RANCAST|AZURE|MLFLOW|PREFECT)_.*(PASSWORD|SECRET|TOKEN|CONNECTION_STRING|AUTH_STRING|_KEY)$"
-)
 # what the clean process may see of our environment: enough to start Python, and no credential
 CLEAN_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
@@ -445,7 +437,7 @@ class Registry:
             raise self._explained(error, action) from None
 
     def _explained(self, error: Exception, action: str) -> RegistryError:
-        text = _scrubbed(" ".join(str(error).split()), self.tracking_uri)
+        text = scrub(" ".join(str(error).split()).replace(self.tracking_uri, self.place))
         code = getattr(error, "error_code", None)
         if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
             return RegistryError(
@@ -681,30 +673,11 @@ def _check_artifacts(artifacts: Mapping[str, bytes]) -> None:
 
 
 def _refuse_secret(what: str, name: str, value: bytes) -> None:
-    if (
-        SECRET_NAME.search(name)
-        or SECRET_TEXT.search(value)
-        or any(secret.encode() in value for secret in _known_secrets())
-    ):
+    if looks_secret(name, value, known_secrets()):
         raise RegistryError(
             f"{what[0].upper()}{what[1:]} looks like a credential, and is not logged: whatever "
             "MLflow holds can be read by all its users; take it out of the use case."
         )
-
-
-def _known_secrets() -> list[str]:
-    return [
-        value
-        for name, value in os.environ.items()
-        if SECRET_SETTING.fullmatch(name) and len(value) >= 8
-    ]
-
-
-def _scrubbed(text: str, uri: str) -> str:
-    text = text.replace(uri, _without_credentials(uri))
-    for secret in sorted(_known_secrets(), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return re.sub(r"://[^/\s@]+@", "://", text)
 
 
 def _without_credentials(uri: str) -> str:

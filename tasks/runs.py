@@ -5,25 +5,32 @@ is champion, which the ledger does.
 """
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentFlowRunCreate
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.filters import EventFilter
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Scheduled
+from prefect.states import Scheduled, to_state_create
 
 from rancast.documents import Document
+from rancast.guidance import Part
 
 PAGE = 200
 
 
 class Run(Document):
-    """One flow run as Prefect shows it; `flow` is the name of its flow, times are UTC."""
+    """One flow run as Prefect shows it; `flow` is the name of its flow, times are UTC.
+
+    `since` is when it got its present state, `run_time` how long it was running in all its tries,
+    and `is_part` tells a subflow run, which is executed only with the run that it is a part of.
+    """
 
     id: UUID
     flow: str
@@ -31,9 +38,13 @@ class Run(Document):
     state: str
     state_type: str
     parameters: dict[str, Any]
+    created: datetime
     scheduled: datetime | None
     started: datetime | None
     deployment_id: UUID | None
+    since: datetime | None = None
+    run_time: timedelta = timedelta(0)
+    is_part: bool = False
 
 
 def start_run(
@@ -50,14 +61,21 @@ def start_run(
             deployment = client.read_deployment_by_name(f"{flow}/{flow}")
         except ObjectNotFound:
             return None
-        run = client.create_flow_run_from_deployment(
-            deployment.id,
+        given = DeploymentFlowRunCreate(
             parameters=parameters,
-            state=None if at is None else Scheduled(scheduled_time=at),
+            state=to_state_create(Scheduled(scheduled_time=at)),
             idempotency_key=idempotency_key,
             job_variables=_job_variables(client),
+            # the form offers the use cases of the last `make deploy`; one added since runs too
+            enforce_parameter_schema=False,
         )
-        return run.id
+        reply = client.request(
+            "POST",
+            "/deployments/{id}/create_flow_run",
+            path_params={"id": deployment.id},
+            json=given.model_dump(mode="json", exclude_unset=True),
+        )
+        return UUID(reply.json()["id"])
 
 
 def runs_of(flow: str, states: Collection[str]) -> list[Run]:
@@ -75,6 +93,49 @@ def runs_of(flow: str, states: Collection[str]) -> list[Run]:
             limit=PAGE,
         )
     return [_run(run, flow) for run in found]
+
+
+def recent_runs(flow: str, since: datetime) -> list[Run]:
+    """Return the newest runs of a flow that were due after `since`, in any state, newest first."""
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(
+            flow_filter=FlowFilter.model_validate({"name": {"any_": [flow]}}),
+            flow_run_filter=FlowRunFilter.model_validate(
+                {"expected_start_time": {"after_": since}}
+            ),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=PAGE,
+        )
+    return [_run(run, flow) for run in found]
+
+
+def busy_runs(flows: Collection[str]) -> list[Run]:
+    """Return the runs of these flows that a process should be at work on, subflow runs included."""
+    busy = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
+    with get_client(sync_client=True) as client:
+        return [
+            _run(run, flow)
+            for flow in sorted(flows)
+            for run in client.read_flow_runs(
+                flow_filter=FlowFilter.model_validate({"name": {"any_": [flow]}}),
+                flow_run_filter=FlowRunFilter.model_validate({"state": busy}),
+                limit=PAGE,
+            )
+        ]
+
+
+def last_heartbeat(run_id: UUID, since: datetime) -> datetime | None:
+    """Return when a run gave its last heartbeat after `since`, None where it gave none."""
+    wanted = EventFilter.model_validate(
+        {
+            "occurred": {"since": since},
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "resource": {"id": [f"prefect.flow-run.{run_id}"]},
+        }
+    )
+    with get_client(sync_client=True) as client:
+        found = client.read_events(wanted, limit=1).events
+    return found[0].occurred if found else None
 
 
 def end_run(run_id: UUID, state: Literal["Cancelled", "Crashed"], message: str) -> None:
@@ -99,6 +160,24 @@ def present_run() -> Run | None:
         return _run(client.read_flow_run(UUID(flow_run.id)), flow_run.flow_name or "")
 
 
+def parts_of(run_id: UUID) -> tuple[Part, ...]:
+    """Return the subflow runs of a flow run in the order of their start, and what they say."""
+    wanted = FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [run_id]}})
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(
+            flow_run_filter=wanted, sort=FlowRunSort.START_TIME_ASC, limit=PAGE
+        )
+    return tuple(
+        Part(
+            id=str(run.id),
+            name=run.name,
+            state=run.state_name or "",
+            message=(run.state.message if run.state else None) or "",
+        )
+        for run in found
+    )
+
+
 def _run(run: FlowRun, flow: str) -> Run:
     return Run(
         id=run.id,
@@ -107,9 +186,13 @@ def _run(run: FlowRun, flow: str) -> Run:
         state=run.state_name or "",
         state_type=run.state_type.value if run.state_type else "",
         parameters=run.parameters,
+        created=run.created or datetime.now(UTC),
         scheduled=run.expected_start_time,
         started=run.start_time,
         deployment_id=run.deployment_id,
+        since=run.state.timestamp if run.state else None,
+        run_time=run.total_run_time,
+        is_part=run.parent_task_run_id is not None,
     )
 
 

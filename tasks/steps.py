@@ -34,6 +34,7 @@ from rancast.errors import (
 from rancast.references import Reference, jsonable
 from rancast.steps import Made, StepEntry, manifest_of, step_key
 from tasks.ledger import Ledger
+from tasks.redaction import no_cells, redacted
 from tasks.stores import open_ledger
 
 STEPS: dict[str, "Step"] = {}
@@ -129,7 +130,8 @@ class Step:
     ) -> StepEntry:
         inputs, _ = _sort_arguments(arguments)
         loaded = {name: _load(ledger, inputs[name], self.hints[name]) for name in inputs}
-        result = _fields(self.function(**{**arguments, **loaded}))
+        with no_cells(self.name, arguments):
+            result = _fields(self.function(**{**arguments, **loaded}))
         facts = {name: jsonable(value) for name, value in result.items() if _is_fact(value)}
         outputs = {
             name: _publish(ledger, outline.key, self._uri(name, arguments, place), value)
@@ -171,6 +173,7 @@ def as_task(step: Step, run_name: str | None = None) -> Task[..., Made]:
     subflows begin anew; the ledger alone decides what is computed.
     """
 
+    @redacted
     def call(place: str = "", is_forced: bool = False, **arguments: Any) -> Made:
         return step.make(arguments, place, is_forced)
 

@@ -14,6 +14,7 @@ from rancast.evaluation import Evaluation
 from rancast.models import ModelCard
 from rancast.settings import load_settings
 from rancast.trainings import Fit, Tracked, Training
+from tasks.redaction import redacted
 from tasks.registry import Registry
 from tasks.steps import load_frame, may_pass
 from tasks.stores import open_lake, open_ledger
@@ -26,6 +27,7 @@ from tasks.stores import open_lake, open_ledger
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def track_training(training: Training) -> Tracked:
     """Log one training to MLflow: a parent run, and a nested one per candidate with its model.
 
@@ -51,6 +53,7 @@ def track_training(training: Training) -> Tracked:
     retry_delay_seconds=[2, 8],
     retry_condition_fn=may_pass,
 )
+@redacted
 def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
     """Register the best candidate of a training as a version, once per fingerprint."""
     ledger, name = open_ledger(), training.use_case.name

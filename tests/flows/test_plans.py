@@ -1,6 +1,5 @@
 """What a run reuses and computes again, as its plan says before and the ledger shows after."""
 
-import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from flows.ingest import ingest
 from flows.training import training
 from tests.faults import tiny
 from tests.flows import homes
+from tests.markdown import rows_of
 
 AS_OF = date(2024, 3, 5)
 Rows = list[dict[str, str]]
@@ -134,4 +134,4 @@ def _artifacts(of: dict[str, Any]) -> dict[str, Rows]:
 
     with get_client(sync_client=True) as client:
         found = client.request("POST", "/artifacts/filter", json={"flow_runs": of}).json()
-    return {one["key"]: json.loads(one["data"]) for one in found if one["key"].startswith("plan")}
+    return {one["key"]: rows_of(one["data"]) for one in found if one["key"].startswith("plan")}

@@ -10,12 +10,13 @@ from rancast.decisions import Decision
 from rancast.evaluation import Interval
 from rancast.references import RowCounts
 from rancast.summaries import (
-    decision_markdown,
     decision_word,
     expectation_rows,
     ingest_rows,
+    ingest_sentence,
     interval_text,
     leaderboard_rows,
+    night_sentence,
     quarantine_reasons,
 )
 from rancast.trainings import Tracked, TrainingOutcome, conclude
@@ -114,9 +115,36 @@ def test_how_it_ended_is_one_sentence(
     assert said in decision_word(outcome(tmp_path, decided, pointed, version))
 
 
-def test_a_decision_leads_to_its_evidence_and_carries_no_markup(tmp_path: Path) -> None:
-    """The page has the gates and where everything lies; text cannot become HTML or a table cell."""
-    page = decision_markdown(outcome(tmp_path, decision(False)))
-    assert "| baseline last_value | **failed** | MAE 2 \\| 3 &lt;b> |" in page
-    assert "ledger/steps/key of ridge.json" in page and "run `run`" in page
-    assert "<b>" not in page
+def test_a_decision_left_to_people_says_how_they_were_asked(tmp_path: Path) -> None:
+    """Where the use case leaves it to people, the sentence is theirs to go on from."""
+    asked = "A person is asked about version 7."
+    told = outcome(tmp_path, decision(False)).model_copy(update={"asked": asked})
+    assert decision_word(told) == (
+        "Left to people: ridge is registered as version 7 and passed every gate. " + asked
+    )
+
+
+@pytest.mark.parametrize(
+    ("refused", "missing", "said"),
+    [
+        ((), (), "1 day, 0 validated now; 9 rows curated, 1 quarantined."),
+        ((2,), (), "2 days, 0 validated now, 1 refused (2024-03-02); 9 rows curated, 5 quar"),
+        ((2, 3, 4, 5), (), "4 refused (2024-03-05, 2024-03-04, 2024-03-03, …);"),
+        ((), (9,), "2 days, 0 validated now, 1 without a file (2024-03-09); 9 rows"),
+    ],
+)
+def test_an_ingest_is_one_sentence(
+    refused: tuple[int, ...], missing: tuple[int, ...], said: str
+) -> None:
+    """How many days, how many of them were validated now, refused or absent, and the rows."""
+    days = [partition(day, is_refused=True, rows=EMPTY) for day in refused]
+    absent = tuple(date(2024, 3, day) for day in missing)
+    found = ingested(partition(1), *days, missing=absent).model_copy(update={"computed": 0})
+    assert said in ingest_sentence(found)
+
+
+def test_a_night_is_told_part_by_part(tmp_path: Path) -> None:
+    """Each dataset and use case has its sentence, and a night that was superseded says by which."""
+    told = night_sentence([ingested(partition(1))], [outcome(tmp_path, decision(False))], None)
+    assert told.startswith("kpis: 1 day, 1 validated now") and "tiny: Not promoted" in told
+    assert "left to daily 2024-03-06" in night_sentence([], [], "daily 2024-03-06")

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     )
     task_runner: str = Field(default="thread", validation_alias="RANCAST_TASK_RUNNER")
     workers: int = Field(default=4, ge=1, le=64, validation_alias="RANCAST_WORKERS")
+    docs_url: str = Field(default="", validation_alias="RANCAST_DOCS_URL")
 
     @field_validator("task_runner")
     @classmethod

@@ -126,7 +126,8 @@ def docs_url() -> str:
     """Return RANCAST_DOCS_URL; "" where it is unset. It is read without checking the settings,
     whose own errors want it, too.
     """
-    return os.environ.get("RANCAST_DOCS_URL", "")
+    name = "RANCAST_DOCS_URL"
+    return os.environ.get(name) or dotenv_values(find_home() / ".env").get(name) or ""
 
 
 @contextmanager

@@ -74,6 +74,7 @@ class Pool(Document):
 
     name: str
     work_queue_name: str | None = None
+    job_variables: dict[str, Any] = Field(default_factory=dict)
 
 
 class Declared(Document):
@@ -115,6 +116,7 @@ class Declared(Document):
             "pull_steps": [],
             "work_pool_name": self.work_pool.name,
             "work_queue_name": self.work_pool.work_queue_name,
+            "job_variables": self.work_pool.job_variables,
             "concurrency_limit": limit and limit.limit,
             "concurrency_options": options,
         }
@@ -181,11 +183,13 @@ def apply(
 def _changes(found: DeploymentResponse, fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields whose value on the server is another one."""
     limit = found.global_concurrency_limit
-    known = {name: getattr(found, name) for name in fields} | {
+    # two that the API returns otherwise than it takes them: a limit is an object of its own, and
+    # without a queue of its own a deployment is shown in the default one of its pool
+    known = {
         "concurrency_limit": limit and limit.limit,
-        # without a queue of its own, a deployment is shown in the default one of its pool
         "work_queue_name": found.work_queue_name if fields["work_queue_name"] else None,
     }
+    known |= {name: getattr(found, name) for name in fields if name not in known}
     changes = {name: value for name, value in fields.items() if known[name] != value}
     if "work_queue_name" in changes or "work_pool_name" in changes:
         # each is looked up in the other

@@ -2,29 +2,47 @@
 
 import os
 import sys
+from collections.abc import Iterator
 
+from dotenv import dotenv_values
 from prefect.client.orchestration import get_client
 
+from deployments.automations import URL, ensure_automations
 from deployments.declared import DEFAULTS, apply, read_declared
 from deployments.pools import ensure_pool
+from deployments.results import BLOCK, ensure_results
 from rancast.errors import ConfigurationError, RancastError
+from rancast.settings import load_settings
 
 
 def main() -> int:
-    """Deploy, and say of each thing whether it changed; the exit code tells whether all went."""
+    """Deploy, and say what was made or changed; the exit code tells whether all went."""
     try:
-        for line in deploy():
-            print(line, flush=True)
+        done = [_said(line) for line in deploy()]
     except RancastError as error:
         print(f"\nNothing more was deployed: {error}", file=sys.stderr)
         return 1
+    print("Nothing had to be changed." if not done else f"{len(done)} things made or changed.")
+    if not variables().get(URL):
+        print(f"{URL} is unset: alerts go to the block rancast-alerts, if somebody has made it.")
     return 0
 
 
-def deploy() -> list[str]:
+def _said(line: str) -> str:
+    print(line, flush=True)
+    return line
+
+
+def variables() -> dict[str, str]:
+    """Return what is set for deploying; the environment goes before RANCAST_HOME/.env."""
+    file = dotenv_values(load_settings().home / ".env")
+    return {name: value for name, value in {**file, **os.environ}.items() if value}
+
+
+def deploy() -> Iterator[str]:
     """Have everything on the Prefect server of PREFECT_API_URL as the files declare it.
 
-    Returns a line for each thing that was made or changed, so none the second time. Raises
+    Yields a line for each thing that was made or changed, so none the second time. Raises
     ConfigurationError where PREFECT_API_URL is unset or a file cannot be used.
     """
     if not os.environ.get("PREFECT_API_URL"):
@@ -33,17 +51,19 @@ def deploy() -> list[str]:
             "PREFECT_API_URL=http://127.0.0.1:4200/api, or look at the embedded server with "
             "`make ui`, which deploys by itself."
         )
-    declared = read_declared(os.environ)
-    pool = os.environ.get("RANCAST_WORK_POOL") or DEFAULTS["RANCAST_WORK_POOL"]
-    done = []
+    given = variables()
+    declared = read_declared(given)
+    pool = given.get("RANCAST_WORK_POOL", DEFAULTS["RANCAST_WORK_POOL"])
+    if ensure_results(load_settings()):
+        yield f"block {BLOCK}"
     with get_client(sync_client=True) as client:
         for name, kind in ((pool, "process"), (f"{pool}-docker", "docker")):
             if ensure_pool(client, name, kind):
-                done.append(f"work pool {name}")
+                yield f"work pool {name}"
         for one in declared:
             if apply(client, one)[1]:
-                done.append(f"deployment {one.name}")
-    return done
+                yield f"deployment {one.name}"
+        yield from ensure_automations(client, given)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,215 @@
 """make deploy: it applies what its files declare, and a second time it changes nothing."""
 
-import pytest
-from prefect.client.schemas.sorting import DeploymentSort
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
 
+import pytest
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.schedules import construct_schedule
+from prefect.client.schemas.sorting import AutomationSort, DeploymentSort
+from prefect.events.schemas.automations import AutomationCore
+
+from deployments import automations, declared
+from deployments.deploy import deploy as deploy_all
+from deployments.deploy import main
+from deployments.pools import BACKFILL
+from rancast.errors import ConfigurationError
+from tests import servers as real
 from tests.workers import Deployed
 
 pytestmark = pytest.mark.xdist_group("worker")
-BY_NAME = DeploymentSort.NAME_ASC
 
 
-def test_every_flow_is_deployed(deployed: Deployed) -> None:
-    """Each deployment of prefect.yaml is on the server, named as its flow."""
-    from deployments.declared import read_declared
+@pytest.fixture
+def deploy(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], list[str]]]:
+    """Do what `make deploy` does on the server of the tests; a call returns what it changed."""
+    monkeypatch.setenv("PREFECT_API_URL", deployed.api_url)
+    monkeypatch.setenv("RANCAST_HOME", str(deployed.servers.folder / "deployed-home"))
+    monkeypatch.setenv("RANCAST_ALERT_URL", "http://127.0.0.1:9/alert")
+    monkeypatch.setenv("RANCAST_ALERT_AUTHORIZATION", "Bearer of the tests")
+    with deployed.client():
+        yield lambda: list(deploy_all())
 
+
+def everything(deployed: Deployed) -> dict[str, Any]:
+    """Return what the API says of all that is deployed, ids and times of the last change included.
+
+    What a worker changes by polling is left out.
+    """
     with deployed.client() as client:
-        found = {one.name for one in client.read_deployments(limit=50, sort=BY_NAME)}
-    assert found == {one.name for one in read_declared({})}
+        pools = client.read_work_pools(limit=50)
+        queues = [
+            client.read_work_queue_by_name(name, pool.name)
+            for pool in pools
+            for name in ("default", BACKFILL.name)
+        ]
+        found = {
+            "deployments": client.read_deployments(limit=50, sort=DeploymentSort.NAME_ASC),
+            "pools": pools,
+            "queues": queues,
+            "automations": client.read_automations(limit=50, sort=AutomationSort.NAME_ASC),
+            "blocks": client.read_block_documents(offset=0, limit=50, include_secrets=True),
+        }
+    polled = {"last_polled", "status"}
+    left_out = {"pools": polled | {"updated"}, "queues": polled | {"updated"}}
+    return {
+        kind: [one.model_dump(mode="json", exclude=left_out.get(kind, polled)) for one in items]
+        for kind, items in found.items()
+    }
+
+
+def test_a_second_deploy_changes_nothing(
+    deployed: Deployed, deploy: Callable[[], list[str]]
+) -> None:
+    """The API returns the same before and after it, to the times of the last change."""
+    deploy()
+    before = everything(deployed)
+    assert deploy() == []
+    assert everything(deployed) == before
+    assert len(before["deployments"]) == len(declared.read_declared({}))
+    assert {pool["name"] for pool in before["pools"]} == {"rancast", "rancast-docker"}
+    assert len(before["automations"]) == len(automations.read_file().automations)
+
+
+def test_it_is_what_prefect_deploy_makes_of_the_file(deployed: Deployed) -> None:
+    """`prefect deploy --all` on the same file finds nothing else to say about any deployment."""
+    before = everything(deployed)["deployments"]
+    settings = {
+        "PREFECT_API_URL": deployed.api_url,
+        "RANCAST_HOME": str(deployed.servers.folder / "deployed-home"),
+        **declared.DEFAULTS,
+    }
+    command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(declared.FILE)]
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        env=real.minimal_environment(deployed.servers.folder) | settings,
+        cwd=deployed.servers.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = everything(deployed)["deployments"]
+    assert [_said(one) for one in after] == [_said(one) for one in before]
+
+
+def _said(deployment: dict[str, Any]) -> dict[str, Any]:
+    """Return a deployment without its times, and its version, which Prefect takes from git."""
+    schedules = [
+        {name: value for name, value in one.items() if name != "updated"}
+        for one in deployment["schedules"]
+    ]
+    left_out = ("updated", "version", "version_id", "version_info", "labels")
+    kept = {name: value for name, value in deployment.items() if name not in left_out}
+    return kept | {"schedules": schedules}
+
+
+def test_what_was_changed_by_hand_is_put_right_but_a_pause_stays(
+    deployed: Deployed, deploy: Callable[[], list[str]]
+) -> None:
+    """A description and a limit come back; a schedule and an automation that are off stay off."""
+    deploy()
+    with deployed.client() as client:
+        before = client.read_deployment_by_name("ingest/ingest")
+        change = DeploymentUpdate(description="mine", concurrency_limit=7)
+        client.update_deployment(before.id, change)
+        schedule = next(one for one in before.schedules if one.slug == "network-performance")
+        client.update_deployment_schedule(before.id, schedule.id, active=False)
+        (refused,) = client.read_automations_by_name("rancast: a partition was refused")
+        switch(client, refused.id, False)
+        assert deploy() == ["deployment ingest"]
+        after = client.read_deployment_by_name("ingest/ingest")
+        (still,) = client.read_automations_by_name("rancast: a partition was refused")
+        client.update_deployment_schedule(before.id, schedule.id, active=True)
+        switch(client, refused.id, True)
+    assert after.description == before.description
+    assert after.global_concurrency_limit.limit == 1
+    assert {one.slug: one.active for one in after.schedules} == {
+        "network-performance": False,
+        "customer-experience": True,
+        "call-detail-records": True,
+    }
+    assert not still.enabled
+
+
+def switch(client: Any, automation: UUID, is_on: bool) -> None:
+    """Switch an automation on or off, as the toggle in the UI does."""
+    place = {"path_params": {"id": automation}, "json": {"enabled": is_on}}
+    client.request("PATCH", "/automations/{id}", **place)
+
+
+def test_what_left_the_files_leaves_the_server(
+    deployed: Deployed, deploy: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A schedule and an automation that are no longer declared are removed; others stay."""
+    deploy()
+    with deployed.client() as client:
+        before = client.read_deployment_by_name("ingest/ingest")
+        extra = DeploymentScheduleCreate(
+            schedule=construct_schedule(cron="0 0 1 1 *"), slug="of-last-year", active=False
+        )
+        client.create_deployment_schedules(before.id, [extra])
+        (refused,) = client.read_automations_by_name("rancast: a partition was refused")
+        known = refused.model_dump(exclude={"id"})
+        for changes in ({"name": "rancast: of last year"}, {"name": "of others", "tags": []}):
+            client.create_automation(AutomationCore.model_validate(known | changes))
+        assert deploy() == ["deployment ingest", "automation 'rancast: of last year' removed"]
+        assert len(client.read_deployment_by_name("ingest/ingest").schedules) == 3
+        (others,) = client.read_automations_by_name("of others")
+        client.delete_automation(others.id)
+
+
+def test_it_refuses_without_a_server(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """With PREFECT_API_URL unset there is nowhere to deploy to, and it says what to set."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert main() == 1
+    assert "PREFECT_API_URL is unset, so there is no server to deploy to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variables", "word"), [({"RANCAST_TIMEZONE": "Mars/Olympus"}, "Mars/Olympus")]
+)
+def test_a_time_zone_that_is_none_is_refused(variables: dict[str, str], word: str) -> None:
+    """A typo in the operator's time zone stops the deployment before it begins."""
+    with pytest.raises(ConfigurationError, match=word):
+        declared.read_declared(variables)
+
+
+@pytest.mark.parametrize("deployment", declared.read_declared({}), ids=lambda one: one.name)
+def test_every_entrypoint_imports(deployment: declared.Declared) -> None:
+    """An entrypoint that fails to import is not hidden behind Prefect's placeholder, and each
+    deployment is named as its flow and has a description and a form."""
+    fields = deployment.fields()
+    assert deployment.entrypoint == f"flows.{deployment.name}.{deployment.name}"
+    assert fields["description"]
+    for field in fields["parameter_openapi_schema"]["properties"].values():
+        assert field.get("description"), field
+
+
+def test_templates_hold_the_settings_that_runs_need() -> None:
+    """A worker that lacks rancast's defaults for Prefect gives them to its runs nevertheless."""
+    from tasks.environment import DEFAULTS
+
+    for kind in ("process", "docker"):
+        template = json.loads((declared.FILE.parent / f"work-pool-{kind}.json").read_text())
+        given = template["variables"]["properties"]["env"]["default"]
+        for name, value in DEFAULTS.items():
+            is_of_a_run = not name.startswith(("PREFECT_SERVER_", "OMP_", "MLFLOW_HTTP_"))
+            if is_of_a_run:
+                assert given[name] == value, name
+
+
+def test_events_of_automations_are_those_that_are_emitted() -> None:
+    """The file listens to the names under which tasks/events.py tells."""
+    from tasks import events
+
+    listened = {
+        name for one in automations.read_file().automations for name in one.trigger["expect"]
+    }
+    told = {events.PARTITION_REFUSED, events.DEADLINE_AT_RISK, events.DEADLINE_MISSED}
+    assert told | {events.DRIFT_DETECTED} == {n for n in listened if n.startswith("rancast.")}

@@ -1,0 +1,88 @@
+"""Numbers for Prometheus: a small file of the lake per dataset and use case, and one of all runs.
+
+`deployments/exporter.py` serves them together; any agent that reads text files can have them, too.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Gauge as Family
+
+from rancast.gauges import Gauge, of_ingest, of_runs, of_training
+from rancast.trainings import TrainingOutcome
+from rancast.windows import Ingested
+from tasks.clock import now
+from tasks.redaction import redacted
+from tasks.runs import present_run, recent_runs
+from tasks.steps import may_pass
+from tasks.stores import open_lake
+
+FOLDER = "reports/metrics"
+
+
+@task(
+    task_run_name="record ingest",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+@redacted
+def record_ingest(ingested: Ingested) -> None:
+    """Write the numbers of an ingest, in place of those of the one before."""
+    gauges = of_ingest(ingested, _seconds(), now())
+    open_lake().write(f"{FOLDER}/ingest/{ingested.dataset}.prom", exposition(gauges))
+
+
+@task(
+    task_run_name="record training",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+@redacted
+def record_training(outcome: TrainingOutcome) -> None:
+    """Write the numbers of a training, in place of those of the one before."""
+    gauges = of_training(outcome, _seconds(), now())
+    open_lake().write(f"{FOLDER}/training/{outcome.use_case}.prom", exposition(gauges))
+
+
+@task(
+    task_run_name="record runs",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 8],
+    retry_condition_fn=may_pass,
+)
+@redacted
+def record_runs(flows: Collection[str]) -> None:
+    """Write how many runs of these flows were due in the last day, by their states."""
+    since = now() - timedelta(days=1)
+    states = [(flow, run.state) for flow in flows for run in recent_runs(flow, since)]
+    open_lake().write(f"{FOLDER}/runs.prom", exposition(of_runs(states, now())))
+
+
+def exposition(gauges: Iterable[Gauge]) -> bytes:
+    """Return gauges in the text format of Prometheus."""
+    registry = CollectorRegistry()
+    families: dict[str, Family] = {}
+    for gauge in gauges:
+        if gauge.name not in families:
+            families[gauge.name] = Family(
+                gauge.name, gauge.help, sorted(gauge.labels), registry=registry
+            )
+        family = families[gauge.name]
+        (family.labels(**gauge.labels) if gauge.labels else family).set(gauge.value)
+    return generate_latest(registry)
+
+
+def _seconds() -> float:
+    """Return for how long the present flow run is running, which a first start counts from."""
+    this = present_run()
+    if this is None or this.started is None:
+        return 0.0
+    return (now() - this.started).total_seconds()

@@ -32,6 +32,8 @@ TERMINAL = ("Completed", "Failed", "Crashed", "Cancelled")
 SERVER = real.PREFECT_BATCHES | {
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
+    # how long a run that found the deployment's limit taken waits before it asks again
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "5",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
         "prefect.server.concurrency.lease_storage.filesystem"
@@ -108,7 +110,7 @@ class Deployed:
 
         wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
         with self.client() as client:
-            logs = client.read_logs(wanted, limit=200, sort=LogSort.TIMESTAMP_ASC)
+            logs = client.read_logs(wanted, limit=200, offset=0, sort=LogSort.TIMESTAMP_ASC)
         return "\n".join(entry.message for entry in logs)
 
     @contextmanager

@@ -20,6 +20,7 @@ def night(day: int, **changes: Any) -> Run:
         state="Late",
         state_type="SCHEDULED",
         parameters={},
+        created=NOW,
         scheduled=datetime(2024, 3, day, 2, 30, tzinfo=UTC),
         started=None,
         deployment_id=DEPLOYED,

@@ -1,0 +1,240 @@
+"""Nights as a worker runs them: picked up elsewhere after a failure, late, and waiting for data."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from rancast.champions import Pointer
+from tests import proxies
+from tests import servers as real
+from tests.faults import tiny
+from tests.flows import homes
+from tests.workers import Deployed, environment_of
+
+pytestmark = pytest.mark.xdist_group("worker")
+
+AS_OF = tiny.START + timedelta(days=tiny.DAYS)
+
+
+@pytest.fixture()
+def home(tmp_path: Path, mlflow_template: Path) -> Path:
+    """The smallest complete home, on which nothing ran yet."""
+    folder = tmp_path / "home"
+    homes.write_home(folder, mlflow_template)
+    return folder
+
+
+class Mlflow:
+    """An MLflow server of the test's own, that can be killed and started again."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self.folder, self.port = folder, real.free_port()
+        folder.mkdir()
+        (folder / "mlflow.db").write_bytes(template.read_bytes())
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        store = ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"]
+        artifacts = ["--artifacts-destination", str(self.folder / "artifacts")]
+        address = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        command = [sys.executable, "-m", "mlflow", "server", *store, *artifacts, *address]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", real.__file__, str(os.getpid()), *command],
+                env=real.minimal_environment(self.folder)
+                | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + real.START_SECONDS
+        while not real.answers(f"http://127.0.0.1:{self.port}/health"):
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()[-3000:]
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """Kill it, at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture()
+def mlflow(tmp_path: Path, mlflow_template: Path) -> Iterator[Mlflow]:
+    """A server that the test may kill."""
+    server = Mlflow(tmp_path / "mlflow", mlflow_template)
+    yield server
+    server.kill()
+
+
+def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
+    deployed: Deployed, home: Path, mlflow: Mlflow, mlflow_template: Path, tmp_path: Path
+) -> None:
+    """MLflow dies while the champion is being promoted, and the run fails. When it is back, a
+    second worker with another home and folder picks the retry up: no step is computed again, each
+    candidate has one run, and there is one version and one champion."""
+    with proxies.proxy(f"http://127.0.0.1:{mlflow.port}") as proxy:
+
+        def die_at_the_alias(exchange: proxies.Exchange) -> None:
+            # the decision's tag is what promotion asks for first
+            if exchange.path.endswith("/model-versions/set-tag"):
+                mlflow.kill()
+                exchange.is_lost = True
+
+        proxy.fault = die_at_the_alias
+        env = environment_of(home, MLFLOW_TRACKING_URI=f"http://{proxy.address}")
+        del env["RANCAST_HOME"]  # each worker has its own
+        run_id = in_worker(deployed, env, home, tmp_path / "first")
+        deployed.wait(run_id, ["Failed"], 240)
+        steps = homes.count_steps(home)
+        assert steps["fit_candidate"] == 2
+
+        proxy.fault = None
+        mlflow.start()
+        other = tmp_path / "other"
+        homes.write_home(other, mlflow_template)
+        with deployed.second_worker(
+            tmp_path / "b", tmp_path / "b-cwd", {"RANCAST_HOME": str(other)}
+        ):
+            retry(deployed, run_id)
+            deployed.wait(run_id, ["Completed"], 240)
+    assert homes.count_steps(home) == steps
+    assert not list((other / ".local").glob("lake"))
+    again = cached(deployed, run_id)
+    assert set(again["build_features"]) == set(again["fit_candidate"]) == {"Cached"}
+    pointer = Pointer.model_validate_json(homes.pointer(home) or b"")
+    assert (pointer.sequence, pointer.champion.version) == (1, 1)
+    assert runs_and_versions(mlflow) == (3, 1, {"champion": 1})
+
+
+def in_worker(deployed: Deployed, env: dict[str, str], home: Path, folder: Path) -> UUID:
+    """Run the main job in a worker with a home of its own until it is over; return its id."""
+    settings = {"RANCAST_HOME": str(home)}
+    with deployed.second_worker(folder / "home", folder / "cwd", settings):
+        run_id = deployed.run("daily", {"use_cases": ["tiny"], "as_of": str(AS_OF)}, env)
+        deployed.wait(run_id, ["Failed", "Completed"], 240)
+    return run_id
+
+
+def retry(deployed: Deployed, run_id: UUID) -> None:
+    """Do what the button Retry of the UI does."""
+    from prefect.states import AwaitingRetry
+
+    with deployed.client() as client:
+        client.set_flow_run_state(
+            run_id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True
+        )
+
+
+def cached(deployed: Deployed, run_id: UUID) -> dict[str, list[str]]:
+    """Return the states of each step's tasks in the last subflow `training` of a run."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+    from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+
+    parent = FlowRunFilterParentFlowRunId(any_=[run_id])
+    with deployed.client() as client:
+        subflows = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(parent_flow_run_id=parent),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+            limit=200,
+        )
+        last = [run for run in subflows if run.name.startswith("training")][-1]
+        wanted = FlowRunFilter.model_validate({"id": {"any_": [last.id]}})
+        found: dict[str, list[str]] = {}
+        for task_run in client.read_task_runs(
+            flow_run_filter=wanted, sort=TaskRunSort.END_TIME_DESC, limit=200
+        ):
+            step = task_run.task_key.split(".")[0]
+            name = {"features": "build_features", "fit": "fit_candidate"}.get(
+                task_run.name.split()[0], step
+            )
+            found.setdefault(name, []).append(task_run.state_name)
+    return found
+
+
+def runs_and_versions(mlflow: Mlflow) -> tuple[int, int, dict[str, int]]:
+    """Return how many runs and versions of `tiny` a server has, and its aliases."""
+    from mlflow import MlflowClient
+
+    uri = f"http://127.0.0.1:{mlflow.port}"
+    client = MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name("tiny")
+    runs = client.search_runs([experiment.experiment_id])
+    versions = client.search_model_versions("name = 'tiny'")
+    aliases = client.get_registered_model("tiny").aliases
+    return len(runs), len(versions), {name: int(version) for name, version in aliases.items()}
+
+
+def test_of_three_late_nights_only_the_newest_trains(deployed: Deployed, home: Path) -> None:
+    """After an outage every late night ingests its own day; the older ones name the newest."""
+    nights = {day: scheduled(deployed, home, AS_OF - timedelta(days=2 - day)) for day in range(3)}
+    results = {day: night(deployed, home, run_id) for day, run_id in nights.items()}
+    newest = f"daily {AS_OF} · tiny"
+    assert [results[day]["superseded_by"] for day in range(3)] == [newest, newest, None]
+    assert [len(results[day]["trained"]) for day in range(3)] == [0, 0, 1]
+    for day in range(3):
+        (ingested,) = results[day]["ingested"]
+        assert ingested["end"] == str(AS_OF - timedelta(days=2 - day))
+    assert Counter(entry["step"] for entry in homes.steps(home))["fit_candidate"] == 2
+
+
+def scheduled(deployed: Deployed, home: Path, day: date) -> UUID:
+    """Schedule a night for a day in the past, as a cron line did while no worker was there."""
+    from prefect.states import Scheduled
+
+    at = datetime(day.year, day.month, day.day, 2, 0, tzinfo=UTC)
+    with deployed.client() as client:
+        deployment = client.read_deployment_by_name("daily/daily")
+        run = client.create_flow_run_from_deployment(
+            deployment.id,
+            parameters={"use_cases": ["tiny"]},
+            state=Scheduled(scheduled_time=at),
+            job_variables={"env": environment_of(home)},
+        )
+    return run.id
+
+
+def night(deployed: Deployed, home: Path, run_id: UUID) -> dict[str, Any]:
+    """Wait for a night and return its result, which lies as JSON in the test's own storage."""
+    run = deployed.wait(run_id, ["Completed"], 240)
+    record = json.loads((home / "results" / run.state.data.storage_key).read_text())
+    return dict(record["data"])
+
+
+def test_a_night_waits_for_its_data_and_reads_what_replaced_it(
+    deployed: Deployed, home: Path
+) -> None:
+    """The newest day is refused: the night holds no worker, says what it waits for, and when it
+    runs again it reads the file that was delivered instead, and trains."""
+    today = datetime.now(UTC).date()
+    path = home / "datasets" / "kpis.yaml"
+    path.write_text(path.read_text() + "ready: {coverage: 0.9, deadline: 3d, every: 10min}\n")
+    for back in range(1, 5):
+        tiny.write_day(home, today - timedelta(days=back))
+    newest = next((home / ".local" / "raw").rglob(f"day={today - timedelta(days=1):%d}/kpis.csv"))
+    good = newest.read_bytes()
+    newest.write_bytes(good.replace(b"load_ratio", b"lod_ratio"))
+    run_id = deployed.run("daily", {"use_cases": ["tiny"]}, environment_of(home))
+    run = deployed.wait(run_id, ["Waiting"], 240)
+    assert "is refused as it is" in run.state.message and "kpis.csv" in run.state.message
+    wait = run.state.state_details.scheduled_time - datetime.now(UTC)
+    assert timedelta(minutes=8) < wait <= timedelta(minutes=10)
+    assert homes.pointer(home) is None
+
+    newest.write_bytes(good)
+    retry(deployed, run_id)
+    found = night(deployed, home, run_id)
+    assert len(found["trained"]) == 1 and found["superseded_by"] is None
+    (ingested,) = found["ingested"]
+    assert not any(facts["is_refused"] for facts in ingested["partitions"])

@@ -16,8 +16,10 @@ from rancast.windows import Ingested, listed_days, register_of, summarise
 from tasks.artifacts import completed, explain, follow, show_ingest
 from tasks.catalogue import validate_partition
 from tasks.clock import ingest_days
+from tasks.events import announce_refused
 from tasks.forms import DatasetName
 from tasks.ingestion import list_raw, pull_partition
+from tasks.metrics import record_ingest
 from tasks.names import ingest_name
 from tasks.plans import plan_ingest, remember_ingest
 from tasks.redaction import redacted
@@ -76,7 +78,9 @@ def ingest(
     made = follow(f"validate {config.name}", validated)
     result = summarise(config, start, end, made)
     remember_ingest(config, suite, listed, start)
+    announce_refused(result)
     show_ingest(result)
+    record_ingest(result)
     return completed(result, ingest_sentence(result))
 
 

@@ -34,6 +34,7 @@ from tasks.catalogue import (
 from tasks.clock import scheduled_day
 from tasks.forms import UseCaseName
 from tasks.ingestion import find_partitions
+from tasks.metrics import record_training
 from tasks.names import training_name
 from tasks.plans import plan_training, remember_training
 from tasks.promotion import apply_decision, find_champion
@@ -104,6 +105,7 @@ def _settle(this: Training) -> TrainingOutcome:
     show_training(outcome)
     if pointer is not None:
         show_history(pointer)
+    record_training(outcome)
     return outcome
 
 

@@ -166,6 +166,8 @@ def digest_of(name: str, data: bytes) -> str:
     """Digest a file's content; JSON without what differs from run to run."""
     if name.endswith(".skops"):
         return "a model"
+    if name.endswith(".prom"):
+        return "numbers with times in them"
     if name.endswith(".json"):
         data = json.dumps(without_volatile(json.loads(data)), sort_keys=True).encode()
     return hashlib.sha256(data).hexdigest()

@@ -57,8 +57,12 @@ def write_use_case(home: Path, name: str, text: str = tiny.USE_CASE, **changes: 
 
 
 def lake_files(home: Path) -> dict[str, bytes]:
-    """Return what is in a home's lake, name -> content, locks and leftovers included."""
-    return files_below(home / ".local" / "lake")
+    """Return what is in a home's lake, name -> content, locks and leftovers included.
+
+    The numbers for Prometheus are left out: they say when a run was, and how long it took.
+    """
+    found = files_below(home / ".local" / "lake")
+    return {name: data for name, data in found.items() if not name.startswith("reports/metrics/")}
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

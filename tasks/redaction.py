@@ -145,10 +145,17 @@ def no_cells(what: str, arguments: Mapping[str, Any]) -> Iterator[None]:
         private = [one for one in arguments.values() if getattr(one, "has_subscribers", False)]
         if not private:
             raise
-        place = traceback.extract_tb(error.__traceback__)[-1]
+        place = _place(error)
         raise DataError(
             f"{what} of {private[0].name} failed with {type(error).__name__} in "
             f"{Path(place.filename).name}, line {place.lineno}; what it says is withheld, since "
             "the dataset has subscribers. It is a fault of the program or of a file of that day: "
             "try the same file under a dataset without pseudonymise, on a machine of your own."
         ) from None
+
+
+def _place(error: Exception) -> traceback.FrameSummary:
+    """Return the innermost line of ours that an error went through, else the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).parent.name == "rancast"]
+    return (ours or frames)[-1]

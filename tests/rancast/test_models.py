@@ -138,7 +138,11 @@ def test_a_model_that_would_be_refused_is_not_dumped() -> None:
         dump(Pipeline([("evil", FunctionTransformer(func=os.system))]))
 
 
-@pytest.mark.parametrize("data", [b"", b"not a zip", RIDGE_BYTES[:200], b"\x80\x04K\x01."])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"not a zip", RIDGE_BYTES[:200], b"\x80\x04K\x01."],
+    ids=["empty", "no zip", "cut short", "pickle"],
+)
 def test_other_files_are_refused(data: bytes) -> None:
     """Empty, cut and foreign files (a pickle among them) are refused as not skops."""
     with pytest.raises(ModelRefused, match="not readable as skops"):

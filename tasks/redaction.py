@@ -155,7 +155,7 @@ def no_cells(what: str, arguments: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _place(error: Exception) -> traceback.FrameSummary:
-    """Return the innermost line of ours that an error went through, else the line that raised it."""
+    """Return the innermost line of ours that an error went through, else that which raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).parent.name == "rancast"]
     return (ours or frames)[-1]

@@ -13,7 +13,6 @@ from rancast.datasets import Dataset
 from rancast.errors import DataError
 from rancast.onboarding_sample import NO_DAY, blob_name
 from rancast.reading import read_partition
-from rancast.reading_csv import UTF8_BOM
 from rancast.reading_gzip import unpack
 
 # pseudonyms that are made to be thrown away
@@ -68,15 +67,9 @@ def _lines(
     content: bytes, starts: npt.NDArray[np.int64], is_wanted: npt.NDArray[np.bool_]
 ) -> bytes:
     """Return the header and the records that are wanted, each from its line to the next one's."""
-    body = content.removeprefix(UTF8_BOM)
-    end = b"\n" if b"\n" in body else b"\r"
-    lines = body.split(end)
-    bounds = [*(starts - 1), len(lines)]
-    header = [line for line in lines[: bounds[0]] if line.strip()]
-    chosen = [
-        lines[first:last]
-        for first, last, wanted in zip(bounds, bounds[1:], is_wanted, strict=True)
-        if wanted
-    ]
-    kept = [line for part in chosen for line in part]
-    return end.join([*header, *kept, b""] if kept[-1] else [*header, *kept])
+    end = b"\n" if b"\n" in content else b"\r"
+    breaks = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == end[0])
+    places = np.concatenate([[0], breaks + 1])[starts - 1].tolist()
+    bounds = zip(places, [*places[1:], len(content)], is_wanted, strict=True)
+    chosen = [content[first:last] for first, last, wanted in bounds if wanted]
+    return content[: places[0]] + b"".join(chosen)

@@ -28,7 +28,7 @@ UNITS = {
 SUFFIXES = frozenset({*UNITS.values(), "ratio", "count", "share", "score", "index", "bytes"})
 
 _BRACKETS = re.compile(r"^(?P<name>.+?)\s*[(\[](?P<unit>[^()\[\]]{1,10})[)\]]\s*$")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 # what a name says about its cells; the words are looked for in our form of it
 _NETWORK = re.compile(

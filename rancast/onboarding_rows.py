@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.compute as pc
 
+from rancast.grids import microseconds
 from rancast.onboarding_cells import ColumnGuess
 from rancast.onboarding_names import FILE
 from rancast.onboarding_sample import SampleTable
@@ -61,7 +62,7 @@ def encode_rows(table: SampleTable, columns: Sequence[ColumnGuess]) -> Rows:
         if guess.time is not None:
             stamps = guess.time.values.reindex(words)
             times[guess.name] = pd.Series([*stamps, pd.NaT]).take(places).reset_index(drop=True)
-            codes[guess.name] = times[guess.name].to_numpy("M8[us]").view(np.int64)
+            codes[guess.name] = microseconds(times[guess.name])
     is_first = ~pd.Series(hashed(codes.drop(columns=FILE))).duplicated()
     kept = {name: values[is_first].reset_index(drop=True) for name, values in times.items()}
     return Rows(codes[is_first].reset_index(drop=True), kept, table.rows)

@@ -1,6 +1,10 @@
 """Which form the stamps of a column have, and what they tell about their zone."""
 
-from datetime import datetime, timedelta
+import re
+import warnings
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -140,10 +144,30 @@ def _compact(counts: "pd.Series[int]", is_named: bool) -> list[str]:
 def _forms(stamps: "pd.Series[str]") -> list[str]:
     """Return the strptime formats that the first stamps have."""
     tried = [text for text in stamps if any(map(str.isdigit, text))][:TRIED_VALUES]
-    guessed = [guess_datetime_format(tried[0], dayfirst=first) for first in (True, False)]
-    listed = [date + clock + zone for date in _DATES for clock in _CLOCKS for zone in _ZONES]
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # that it took the other order of day and month
+        guessed = [guess_datetime_format(tried[0], dayfirst=first) for first in (True, False)]
+    listed = _listed_forms().get(_outline(tried[0]), [])
     forms = dict.fromkeys([form for form in guessed if form and "%Y" in form] + listed)
     return [form for form in forms if all(_fits(text, form) for text in tried)]
+
+
+@cache
+def _listed_forms() -> dict[str, list[str]]:
+    """Return the formats that are tried, by the outline of a stamp: strptime compiles each anew."""
+    example, found = datetime(2011, 12, 11, 22, 9, 8, 123456, UTC), defaultdict(list)
+    for form in (date + clock + zone for date in _DATES for clock in _CLOCKS for zone in _ZONES):
+        found[_outline(example.strftime(form))].append(form)
+    return dict(found)
+
+
+def _outline(text: str) -> str:
+    """Return a stamp with 9 for one or two digits, 9999 for four and so on, and a for letters."""
+    text = re.sub(r"(?<=[0-9])[.,][0-9]{3,6}(?![0-9])", ".999999", text)
+    text = re.sub(r"[0-9]+", lambda run: "9" * max(1, len(run[0]) - (len(run[0]) == 2)), text)
+    return re.sub(r"[A-Za-z]+", "a", text)
 
 
 def _fits(text: str, form: str) -> bool:

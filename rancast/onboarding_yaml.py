@@ -44,7 +44,14 @@ def scalar(value: Any) -> str:
         return value
     if value.isprintable() and ("\\" in value or '"' in value):
         return "'" + value.replace("'", "''") + "'"
-    return json.dumps(value, ensure_ascii=not value.isprintable())
+    return f'"{"".join(map(_escaped, value))}"'
+
+
+def _escaped(char: str) -> str:
+    """Return a character as it stands between double quotes; JSON's pairs are two in YAML."""
+    if char in '\\"':
+        return f"\\{char}"
+    return char if char.isprintable() else f"\\U{ord(char):08x}"
 
 
 def listing(values: Iterable[Any]) -> str:

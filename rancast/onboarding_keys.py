@@ -106,7 +106,7 @@ def _key(
     named = [guess.name for guess in usable if guess.is_name and guess.type == "string"]
     has_files = rows.codes[FILE].nunique() > _days(rows, clock)
     files = [FILE] if has_files else []
-    for name in named:
+    for name in [name for name in named if not _comes_back(name)]:
         if clock and len(rows.codes) > 1 and _is_alone(rows, name, by=clock.name):
             return (name,), f"all {_total(rows)} have a {name} of their own"
     first = _exact(rows, start, [*named, *files], 2 if clock else MOST_COLUMNS)
@@ -146,17 +146,22 @@ def _exact(
     for size in range(most + 1):
         for extra in combinations(names, size):
             if (start or extra) and rows.share([*start, *extra]) == 1:
-                return _with_constant(rows, start, extra, names)
+                return _with_thing(rows, start, extra, names)
     return None
 
 
-def _with_constant(
+def _with_thing(
     rows: Rows, start: tuple[str, ...], extra: tuple[str, ...], names: list[str]
 ) -> tuple[str, ...]:
-    """Add the thing that a feed is about if the sample holds a single one of its kind."""
-    constant = [name for name in names if name != FILE and is_network(name)]
-    constant = [name for name in constant if rows.distinct([name]) == 1]
-    return (*(extra or constant[:1]), *start)
+    """Add the thing that a feed is about where the sample's times alone tell rows apart."""
+    things = [name for name in names if _comes_back(name)]
+    few = [name for name in things if 2 * rows.distinct([name]) <= len(rows.codes)]
+    return (*(extra or few[:1]), *start)
+
+
+def _comes_back(name: str) -> bool:
+    """Tell whether a column names parts of the network or people, who have rows again and again."""
+    return is_network(name) or is_person(name)
 
 
 def _nearly(rows: Rows, start: tuple[str, ...], names: list[str]) -> tuple[str, ...] | None:

@@ -99,7 +99,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("own")
 @pytest.mark.parametrize(
-    ("name", "value"), [("RANCAST_TASK_RUNNER", "dask"), ("RANCAST_WORKERS", "0")]
+    ("name", "value"), [("RANCAST_TASK_RUNNER", "fork"), ("RANCAST_WORKERS", "0")]
 )
 def test_an_impossible_value_names_its_variable(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch

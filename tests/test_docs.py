@@ -37,6 +37,7 @@ PLACEHOLDER = re.compile(r"[A-Z]{2,}|[{}*…]|\bX\b")
 
 TABLES: dict[str, type[BaseModel]] = {
     "Dataset": Dataset,
+    "Dataset: `ready`": datasets.Ready,
     "Dataset: `time`": datasets.TimeColumn,
     "Dataset: `format`": datasets.FileFormat,
     "Dataset: each of `columns`": datasets.Column,

@@ -62,6 +62,11 @@ class Question(Document):
         """Names the question: a version is asked about once for each champion it met."""
         return f"{self.use_case}/{self.version}-{self.sequence}"
 
+    @property
+    def identity(self) -> str:
+        """Names the question among those of other lakes, and of one that was set up anew."""
+        return f"{self.key} {self.run_id}"
+
 
 class Asked(Document):
     """A question as one run asks it: since when, and the links shown with it, title -> URL."""

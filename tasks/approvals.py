@@ -1,5 +1,6 @@
 """Asking people about a candidate: a run that waits suspended, its form, and what became of it."""
 
+from collections.abc import Collection
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -30,14 +31,20 @@ from rancast.settings import load_settings
 from rancast.trainings import TrainingOutcome
 from tasks.clock import now
 from tasks.redaction import redacted
+from tasks.names import name_of_promotion
 from tasks.registry import Registry
 from tasks.runs import Run, end_run, present_run, runs_of, start_run
 from tasks.steps import may_pass
 from tasks.stores import open_ledger
 
 FLOW = "promotion"
-# a run that was answered is Resuming, Pending and Running again; these have not been
+# these were not answered for sure: one that was is Resuming, Pending and Running once more
 WAITING = ("Suspended", "Scheduled", "Late", "AwaitingConcurrencySlot")
+ALIVE = (
+    *WAITING,
+    *("Pending", "Submitting", "InfrastructurePending", "Running", "Resuming"),
+    *("AwaitingRetry", "Retrying"),
+)
 # Prefect fails a run that waits longer, should nobody have ended it at ANSWER_WITHIN
 WAIT_SECONDS = int(ANSWER_WITHIN.total_seconds()) + 24 * 3600
 
@@ -84,17 +91,18 @@ def _ask(question: Question) -> str:
             f"({rejected['reason']}). If it shall be champion nevertheless, "
             f"{by_hand(name, version)}."
         )
-    newer = [run for run in _waiting(name) if _version(run) > version]
-    if newer:
+    newer = _newer(question)
+    if newer is not None:
         return (
-            f"Nobody was asked about version {version}, since version {_version(newer[0])} is newer"
-            " and waits for an answer."
+            f"Nobody was asked about version {version}, since version {_version(newer)} is newer, "
+            f"and is asked about in {newer.name}."
         )
     ledger.pin(f"approvals/{question.key}", question.model_dump(mode="json"))
     run_id = start_run(
         FLOW,
         {"use_case": name, "version": version, "reason": "every gate passed"},
-        idempotency_key=f"{FLOW} {question.key}",
+        idempotency_key=f"{FLOW} {question.identity}",
+        name=name_of_promotion(name, version),
     )
     if run_id is None:
         return (
@@ -109,7 +117,7 @@ def _ask(question: Question) -> str:
 
 
 def _cancel_older(question: Question, asking: UUID) -> None:
-    for run in _waiting(question.use_case):
+    for run in _questions(question.use_case, WAITING):
         if run.id != asking and _version(run) <= question.version:
             message = (
                 f"Not asked any more: version {question.version} of {question.use_case} is newer, "
@@ -118,8 +126,14 @@ def _cancel_older(question: Question, asking: UUID) -> None:
             end_run(run.id, "Cancelled", message)
 
 
-def _waiting(use_case: str) -> list[Run]:
-    return [run for run in runs_of(FLOW, WAITING) if is_question(run.parameters, use_case)]
+def _newer(question: Question) -> Run | None:
+    """Return a run that asks about a newer version of the same use case."""
+    alive = _questions(question.use_case, ALIVE)
+    return next((run for run in alive if _version(run) > question.version), None)
+
+
+def _questions(use_case: str, states: Collection[str]) -> list[Run]:
+    return [run for run in runs_of(FLOW, states) if is_question(run.parameters, use_case)]
 
 
 def _version(run: Run) -> int:
@@ -235,11 +249,11 @@ def consider(asked: Asked, answer: Answer | None) -> str | None:
     pointer = open_ledger().pointer(question.use_case)
     if pointer is not None and pointer.entry_of(flow_run.id, "approval") is not None:
         return None
-    newer = [run for run in _waiting(question.use_case) if _version(run) > question.version]
-    if newer:
+    newer = _newer(question)
+    if newer is not None:
         return (
             f"The question about version {question.version} of {question.use_case} is superseded: "
-            f"version {_version(newer[0])} is newer, and waits for an answer in {newer[0].name}."
+            f"version {_version(newer)} is newer, and is asked about in {newer.name}."
         )
     return refusal(question, pointer, asked.at, answer.at if answer else asked.at)
 
@@ -259,7 +273,7 @@ def decide_again(asked: Asked, why: str) -> Ending:
     run_id = start_run(
         "training",
         {"use_case": question.use_case, "end": question.end.isoformat()},
-        idempotency_key=f"decide again {question.key} {sequence}",
+        idempotency_key=f"decide again {question.identity} {sequence}",
     )
     again = (
         f"Its training is run again, which decides against it: {run_id}."

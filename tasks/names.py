@@ -40,7 +40,12 @@ def backfill_name() -> str:
 def promotion_name() -> str:
     """Return 'promotion network_degradation · version 3'."""
     given = flow_run.parameters
-    return f"promotion {given['use_case']} · version {given['version']}"
+    return name_of_promotion(given["use_case"], given["version"])
+
+
+def name_of_promotion(use_case: str, version: int) -> str:
+    """Return what a run of promotion is called, also before it starts."""
+    return f"promotion {use_case} · version {version}"
 
 
 def rollback_name() -> str:

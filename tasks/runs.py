@@ -48,9 +48,16 @@ class Run(Document):
 
 
 def start_run(
-    flow: str, parameters: dict[str, Any], *, idempotency_key: str, at: datetime | None = None
+    flow: str,
+    parameters: dict[str, Any],
+    *,
+    idempotency_key: str,
+    at: datetime | None = None,
+    name: str | None = None,
 ) -> UUID | None:
     """Have a worker run the deployment `flow/flow`, now or at `at`; return the run's id.
+
+    `name` is what the run is called until it starts and names itself.
 
     None where the server knows no such deployment, as with an embedded run. One run per key,
     however often it is asked for. The new run gets the job variables of the present one, so that
@@ -62,6 +69,7 @@ def start_run(
         except ObjectNotFound:
             return None
         given = DeploymentFlowRunCreate(
+            name=name,
             parameters=parameters,
             state=to_state_create(Scheduled(scheduled_time=at)),
             idempotency_key=idempotency_key,

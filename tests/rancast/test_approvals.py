@@ -56,8 +56,11 @@ def test_a_question_without_pages_or_a_champion_says_so() -> None:
 
 
 def test_a_version_is_asked_about_once_for_each_champion_it_met() -> None:
-    """The key names use case, version and the history that it was judged against."""
+    """The key names use case, version and the history that it was judged against; since versions
+    count from 1 in each registry, the identity has the MLflow run as well."""
     assert question(2).key == "tiny/3-2" and question(4).key == "tiny/3-4"
+    other = question(2).model_copy(update={"run_id": "other"})
+    assert other.key == question(2).key and other.identity != question(2).identity
 
 
 def test_an_answer_counts_while_the_champion_is_the_one_it_was_judged_against() -> None:

@@ -179,6 +179,10 @@ def _feature(values: "pd.Series[Any]") -> "pd.Series[Any]":
 def _label(values: "pd.Series[Any]", name: str) -> tuple["pd.Series[float]", Problem]:
     """Return the label as numbers, and whether it has classes or quantities."""
     distinct = sorted(values.unique(), key=str)
+    if len(distinct) < 2:
+        raise EvidenceError(
+            f"all {len(values):,} rows with a label have the same in {name!r}; take rows of both."
+        )
     if len(distinct) == 2:
         return (values == distinct[1]).astype("float64"), "classification"
     if pd.api.types.is_numeric_dtype(values.dtype) and len(distinct) > FEW_VALUES:

@@ -55,6 +55,7 @@ class Bounds(Document):
     average_precision: float = 0.98
     roc_auc: float = 0.98
     r2: float = 0.995
+    together: float = 0.99
     collapse: float = 0.5
     least_skill: float = 0.2
     contradictions: float = 0.01

@@ -1,0 +1,424 @@
+"""Each rule of the leakage audit: a table that breaks it, and one that does not."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rancast import features
+from rancast.audit import AuditView, audit, audit_table, view_of
+from rancast.audit_findings import Audit, Bounds, Finding, audit_markdown, audit_rows
+from rancast.audit_future import check_future
+from rancast.audit_material import Material
+from rancast.audit_splits import Pair, check_split
+from rancast.datasets import Dataset
+from rancast.documents import canonical_json
+from rancast.errors import ConfigurationError, EvidenceError
+from rancast.features import build
+from rancast.tables import assemble
+from rancast.use_cases import FeatureView, UseCase
+from tests.rancast.cases import dataset, regression, rows, spec, use_case
+
+N = 400
+RANDOM = np.random.default_rng(7)
+NOISE = RANDOM.normal(size=(N, 3))
+LABEL = (NOISE[:, 0] + RANDOM.normal(size=N) > 0).astype(int)
+TIMES = pd.date_range("2024-03-01", periods=N, freq="h", tz="UTC")
+
+
+def plain(**columns: Any) -> pd.DataFrame:
+    """A table of noise with a label that some of it tells of, and these columns."""
+    base = {"a": NOISE[:, 0], "b": NOISE[:, 1], "c": NOISE[:, 2], "y": LABEL}
+    return pd.DataFrame(base | columns)
+
+
+def found(result: Audit, rule: str) -> list[Finding]:
+    """The findings of one rule; the rule was asked."""
+    (check,) = [check for check in result.checks if check.rule == rule]
+    assert check.outcome != "not_checked", check.detail
+    return [finding for finding in result.findings if finding.rule == rule]
+
+
+def the(result: Audit, rule: str) -> Finding:
+    """The only finding of one rule."""
+    (finding,) = found(result, rule)
+    return finding
+
+
+# --- rows and columns themselves ----------------------------------------------------------------
+
+
+def test_a_table_without_dates_is_refused() -> None:
+    """No date of observation, none of the label; with a time of observation there is no finding."""
+    finding = the(audit_table(plain(), "y"), "dates")
+    assert finding.severity == "refuse" and "no column is a date of observation" in finding.sentence
+    assert found(audit_table(plain(at=TIMES), "y", time="at"), "dates") == []
+
+
+def test_rows_that_are_there_twice_warn() -> None:
+    """The number of copies, and none where each row is its own."""
+    twice = pd.concat([plain(), plain().head(3)])
+    finding = the(audit_table(twice, "y"), "duplicates")
+    assert (finding.severity, finding.evidence["rows"]) == ("warn", 3)
+    assert finding.sentence.startswith("3 of 403 rows repeat another in every column")
+    assert found(audit_table(plain(), "y"), "duplicates") == []
+
+
+def test_an_entity_and_time_that_are_there_twice_refuse() -> None:
+    """Two rows of one cell and hour, whatever else is in them."""
+    table = plain(at=TIMES, cell="x")
+    assert found(audit_table(table, "y", "at", "cell"), "duplicates") == []
+    table.loc[1, "at"] = table.loc[0, "at"]
+    finding = the(audit_table(table, "y", "at", "cell"), "duplicates")
+    assert (finding.severity, finding.columns) == ("refuse", ("entity", "time"))
+
+
+def test_equal_rows_with_different_labels_warn() -> None:
+    """Two sets of two rows each, told by number; with equal labels they are only duplicates."""
+    copies = plain().head(2)
+    torn = pd.concat([plain(), copies.assign(y=1 - copies["y"])])
+    finding = the(audit_table(torn, "y"), "contradictions")
+    assert (finding.evidence["vectors"], finding.evidence["rows"]) == (2, 4)
+    assert found(audit_table(pd.concat([plain(), copies]), "y"), "contradictions") == []
+
+
+def test_few_contradictions_are_chance_where_rows_have_times() -> None:
+    """In a table with times, equal features at two times may well differ in what follows."""
+    copies = plain().head(1)
+    torn = pd.concat([plain(), copies.assign(y=1 - copies["y"])])
+    timed = torn.assign(at=pd.date_range("2024-03-01", periods=len(torn), freq="h", tz="UTC"))
+    assert found(audit_table(timed, "y", time="at"), "contradictions") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (0.9 * NOISE[:, 0], "twin = 0.9 × a in every row"),
+        (NOISE[:, 0], "twin = a in every row"),
+        (-2 * NOISE[:, 0] + 5, "twin = -2 × a + 5 in every row"),
+        (np.where(np.arange(N) % 5, 3 * NOISE[:, 0], np.nan), "twin = 3 × a in every row"),
+    ],
+)
+def test_a_feature_that_is_another_one_in_disguise_warns(values: Any, sentence: str) -> None:
+    """An exact linear function of another column, with its numbers."""
+    finding = the(audit_table(plain(twin=values), "y"), "linear_features")
+    assert finding.severity == "warn" and finding.columns == ("twin", "a")
+    assert finding.sentence.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        0.9 * NOISE[:, 0] + 1e-4 * NOISE[:, 1],
+        np.where(np.arange(N) == 7, 1.0, 0.9 * NOISE[:, 0]),
+        np.full(N, 4.0),
+        np.where(np.arange(N) < 5, NOISE[:, 0], np.nan),
+    ],
+)
+def test_what_is_nearly_linear_constant_or_hardly_there_is_no_disguise(values: Any) -> None:
+    """A correlation is no function, and neither are five common rows."""
+    assert found(audit_table(plain(twin=values), "y"), "linear_features") == []
+
+
+# --- oracles ------------------------------------------------------------------------------------
+
+
+def test_a_feature_that_tells_the_label_alone_is_refused() -> None:
+    """A flag that is set once the customer has left; noise is none."""
+    closed = np.where(LABEL == 1, "closed", "open")
+    finding = the(audit_table(plain(status=closed), "y"), "single_feature")
+    assert (finding.severity, finding.columns) == ("refuse", ("status",))
+    assert "average precision 1 and AUC 1" in finding.sentence
+    assert "bound 0.98 and 0.98" in finding.sentence
+    assert found(audit_table(plain(), "y"), "single_feature") == []
+
+
+def test_a_feature_that_orders_a_quantity_alone_is_refused() -> None:
+    """Any function that keeps the order gives the label away, heavy tails or not."""
+    y = np.exp(3 * NOISE[:, 2])
+    oracle = audit_table(plain(y=y, log=NOISE[:, 2] * 2).drop(columns="c"), "y")
+    assert the(oracle, "single_feature").columns == ("log",)
+    assert found(audit_table(plain(y=y + np.exp(3 * NOISE[:, 1])), "y"), "single_feature") == []
+
+
+def test_where_the_last_value_forecasts_as_well_a_feature_is_no_oracle() -> None:
+    """A label that hardly changes within the horizon is a reason to look further ahead."""
+    slow = np.repeat([0.0, 1.0], N // 2)
+    material = pd.DataFrame({"now": slow, "b": NOISE[:, 1]})
+    from rancast.audit_oracles import check_single
+
+    y = pd.Series(np.where(np.arange(N) == N // 2, 0.0, slow))
+    checked = check_single(
+        Material(material, y, "classification", baseline=pd.Series(slow)), Bounds(), 1
+    )
+    (finding,) = checked.findings
+    assert finding.severity == "warn" and "look further ahead" in finding.sentence.lower()
+
+
+def test_a_label_made_of_its_row_is_refused() -> None:
+    """One rule over two columns: no single feature tells the label, the two together do."""
+    table = pd.DataFrame(np.random.default_rng(2).normal(size=(3000, 3)), columns=list("abc"))
+    result = audit_table(table.assign(y=(table["a"] > 0) & (table["b"] > 0)), "y")
+    finding = the(result, "target_of_row")
+    assert finding.severity == "refuse" and set(finding.columns) == {"a", "b"}
+    assert found(result, "single_feature") == []
+    assert found(audit_table(plain(), "y"), "target_of_row") == []
+
+
+def test_a_sum_of_its_row_is_refused() -> None:
+    """The total beside its parts: the columns that make it up are named, the others are not."""
+    total = 2 * NOISE[:, 0] + NOISE[:, 1]
+    finding = the(audit_table(plain(y=total), "y"), "target_of_row")
+    assert finding.columns == ("a", "b") and "exact linear function" in finding.sentence
+    noisy = total + 0.01 * RANDOM.normal(size=N)
+    assert found(audit_table(plain(y=noisy), "y"), "target_of_row") == []
+
+
+# --- splits -------------------------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+SERIES = Material(
+    X=pd.DataFrame({"a": NOISE[:, 0]}),
+    y=pd.Series(LABEL.astype(float)),
+    problem="classification",
+    time=pd.Series(TIMES),
+    entity=pd.Series("x", index=range(N), dtype="str"),
+)
+EARLY, LATE = np.arange(200), np.arange(200, N)
+
+
+def split(train: Any, test: Any, embargo: timedelta = HOUR) -> tuple[Finding, ...]:
+    """What the rule finds in one pair of train and test."""
+    return check_split(SERIES, [Pair("fold 1 of 1", train, test)], embargo).findings
+
+
+def test_folds_in_order_of_time_with_their_embargo_are_clear() -> None:
+    """Train ends more than the embargo before the first test row."""
+    assert split(EARLY[:-1], LATE) == ()
+
+
+def test_an_embargo_that_is_not_kept_refuses() -> None:
+    """Labels of the last train rows reach into the test: how many rows, and how far apart."""
+    (finding,) = split(EARLY, LATE, 3 * HOUR)
+    assert finding.severity == "refuse" and finding.evidence["train_rows"] == 3
+    assert finding.sentence.startswith("fold 1 of 1 are only 1h apart: 3 of 200 train rows")
+
+
+def test_folds_that_overlap_in_time_refuse() -> None:
+    """Every other row in test: half of the train rows are later than the first test row."""
+    (finding,) = split(np.arange(0, N, 2), np.arange(1, N, 2))
+    assert finding.sentence.startswith("fold 1 of 1 overlap in time: 200 of 200 train rows")
+
+
+def test_folds_that_share_a_row_refuse() -> None:
+    """The same cell and hour in train and test."""
+    shared, overlap = split(np.arange(0, 210), LATE)
+    assert shared.columns == ("entity", "time") and shared.evidence["rows"] == 10
+    assert overlap.columns == ("time",)
+
+
+def seasons(count: int = 1200) -> pd.DataFrame:
+    """A level that jumps every 60 hours: neighbours know it, yesterday does not."""
+    random = np.random.default_rng(3)
+    level = np.repeat(random.normal(size=count // 60), 60)
+    clock = np.arange(count) + random.normal(size=count) / 10
+    at = pd.date_range("2024-03-01", periods=count, freq="h", tz="UTC")
+    return pd.DataFrame({"clock": clock, "noise": random.normal(size=count), "y": level, "at": at})
+
+
+def test_a_score_that_collapses_in_time_is_found() -> None:
+    """Random folds interpolate between neighbours; a split by time shows that nothing is known."""
+    finding = the(audit_table(seasons(), "y", time="at"), "collapse")
+    assert finding.evidence["random"] > 0.9 > 0.5 > finding.evidence["time"]
+    assert "once the split follows time" in finding.sentence
+
+
+def test_a_score_that_is_a_memory_of_entities_is_found() -> None:
+    """Each customer has a number of their own and a label: other customers are unknown."""
+    random = np.random.default_rng(5)
+    who = np.repeat(np.arange(60), 10)
+    table = pd.DataFrame(
+        {
+            "customer": [f"c{number}" for number in who],
+            "size": random.normal(size=60)[who],
+            "y": random.integers(0, 2, 60)[who],
+        }
+    )
+    finding = the(audit_table(table, "y", entity="customer"), "collapse")
+    assert "entity" in finding.evidence and "keeps entities apart" in finding.sentence
+
+
+def test_an_honest_score_stays() -> None:
+    """A feature that helps today helps tomorrow, and for other cells."""
+    table = plain(at=TIMES, cell=[f"c{place % 7}" for place in range(N)])
+    assert found(audit_table(table, "y", "at", "cell"), "collapse") == []
+
+
+# --- the future ---------------------------------------------------------------------------------
+
+KPI = dataset()
+DAYS = [date(2024, 3, day) for day in range(1, 7)]
+
+
+def history() -> list[pd.DataFrame]:
+    """Six days of two cells every ten minutes, with noise in each column."""
+    random = np.random.default_rng(11)
+    frames = []
+    for day in DAYS:
+        times = pd.date_range(str(day), periods=144, freq="10min").strftime("%Y-%m-%d %H:%M")
+        frames.append(
+            rows(
+                *(
+                    (cell, at, random.uniform(0, 100), int(random.integers(0, 9)), True, band)
+                    for at in times
+                    for cell, band in (("a", "low"), ("b", "high"))
+                )
+            )
+        )
+    return frames
+
+
+CASE = use_case(
+    spec(
+        features={
+            "current": ["load", "users"],
+            "categories": ["band"],
+            "lags": [{"columns": ["load"], "periods": [1]}],
+            "windows": [{"columns": ["load"], "over": ["1h"], "statistics": ["mean", "std"]}],
+            "history": [{"columns": ["load"], "days": 1}],
+            "missing": ["1h"],
+        }
+    )
+)
+
+
+def test_features_that_look_back_stay_when_the_future_is_noise() -> None:
+    """Bit for bit, for every kind of feature."""
+    checked = check_future(history(), CASE.feature_view(), KPI, DAYS[1:], Bounds(), 1)
+    assert checked.findings == () and checked.detail.startswith("288 rows of 2 days")
+
+
+def test_a_feature_that_looks_ahead_is_refused() -> None:
+    """A mean over the whole day knows the evening at noon."""
+
+    def leaky(
+        curated: list[pd.DataFrame], view: FeatureView, given: Dataset, day: date
+    ) -> pd.DataFrame:
+        X = features.build(curated, view, given, day)
+        return X.assign(daily_mean=X.groupby("cell")["load"].transform("mean"))
+
+    checked = check_future(history(), CASE.feature_view(), KPI, DAYS[1:], Bounds(), 1, build=leaky)
+    (finding,) = checked.findings
+    assert (finding.severity, finding.columns) == ("refuse", ("daily_mean",))
+    assert finding.evidence == {"rows": 288, "of": 288}
+
+
+# --- whole audits -------------------------------------------------------------------------------
+
+
+def training_table(case: UseCase) -> pd.DataFrame:
+    """The training table of six days, by the product's own functions."""
+    frames = history()
+    view = case.feature_view()
+    X = [build(frames, view, KPI, day) for day in DAYS]
+    return assemble(X, frames, case.table_view(), KPI, date(2024, 3, 7)).table
+
+
+def audited(case: UseCase, table: pd.DataFrame) -> Audit:
+    """The audit of a training table of the six days."""
+    return audit(table, history(), view_of(case), KPI)
+
+
+def test_an_honest_training_table_is_clear() -> None:
+    """Every rule is asked, and none finds anything."""
+    result = audited(CASE, training_table(CASE))
+    assert [(check.rule, check.outcome) for check in result.checks] == [
+        ("dates", "clear"),
+        ("duplicates", "clear"),
+        ("contradictions", "clear"),
+        ("linear_features", "clear"),
+        ("single_feature", "clear"),
+        ("target_of_row", "clear"),
+        ("split", "clear"),
+        ("future", "clear"),
+        ("collapse", "clear"),
+    ]
+    assert not result.is_refused and result.verdict == "Nothing found by 9 rules."
+
+
+@pytest.mark.parametrize("case", [CASE, use_case(regression())])
+def test_a_label_in_the_features_of_a_training_table_is_refused(case: UseCase) -> None:
+    """A column made of the label: refused, and named."""
+    table = training_table(case)
+    result = audited(case, table.assign(load=table["y"] * 2.0))
+    assert result.is_refused and the(result, "single_feature").columns == ("load",)
+
+
+def test_a_label_that_is_the_last_value_is_refused() -> None:
+    """What was known at t is no forecast."""
+    table = training_table(CASE)
+    result = audited(CASE, table.assign(y=table["baseline_last_value"].astype("int64")))
+    assert the(result, "target_of_row").sentence.startswith("the label is what was known at t")
+
+
+def test_a_training_table_whose_split_leaks_is_refused() -> None:
+    """Train rows after the holdout's first: by the columns of the table, whoever made it."""
+    table = training_table(CASE)
+    shuffled = np.random.default_rng(1).permutation(table["split"].to_numpy())
+    result = audited(CASE, table.assign(split=shuffled))
+    assert found(result, "split")[0].sentence.startswith("train and holdout overlap in time")
+
+
+def test_equal_tables_give_equal_audits() -> None:
+    """Bit for bit, so that an audit is a step like any other, and a document of JSON."""
+    first, second = (audited(CASE, training_table(CASE)) for _ in range(2))
+    assert canonical_json(first) == canonical_json(second)
+    assert Audit.model_validate_json(first.model_dump_json()) == first
+
+
+def test_the_view_survives_the_way_of_a_step() -> None:
+    """As JSON and back, it is the same: the ledger keeps it so."""
+    view = view_of(CASE)
+    assert AuditView.model_validate(view.model_dump(mode="json")) == view
+
+
+def test_too_little_to_audit_is_said() -> None:
+    """A handful of rows, a single label, an unknown column, a label of three words."""
+    with pytest.raises(EvidenceError, match="10 labelled rows with 2 different labels"):
+        audit_table(plain().head(10).assign(y=[0, 1] * 5), "y")
+    with pytest.raises(EvidenceError, match="all 399 rows with a label have the same in 'y'"):
+        audit_table(plain(y=np.r_[np.nan, np.ones(399)]), "y")
+    with pytest.raises(ConfigurationError, match="no column 'z'; known: a, b, c, y"):
+        audit_table(plain(), "z")
+    with pytest.raises(ConfigurationError, match="has 3 different values"):
+        audit_table(plain(y=["u", "v", "w", "v"] * 100), "y")
+
+
+def test_rows_of_a_table_show_every_rule() -> None:
+    """One row per finding, and one per rule without; markup in names stays text."""
+    result = audit_table(plain(**{"a|b": 2 * NOISE[:, 0]}), "y")
+    shown = audit_rows(result)
+    assert [row["outcome"] for row in shown] == [
+        *("refused", "clear", "clear", "warned", "clear", "clear"),
+        *("not checked", "not checked", "not checked"),
+    ]
+    assert "a\\|b, a" in audit_markdown(result)
+
+
+@pytest.mark.real_data
+def test_iranian_churn_is_flagged_for_what_shows(real_data: Path) -> None:
+    """No dates, FN = 0.9 × Customer Value, 300 copies, 14 sets of equal rows with both labels."""
+    path = real_data / "iranian_churn" / "Customer Churn.csv"
+    result = audit_table(pd.read_csv(path, encoding="utf-8-sig"), "Churn")
+    assert [(finding.rule, finding.severity) for finding in result.findings] == [
+        ("dates", "refuse"),
+        ("duplicates", "warn"),
+        ("contradictions", "warn"),
+        ("linear_features", "warn"),
+    ]
+    assert the(result, "duplicates").evidence["rows"] == 300
+    assert the(result, "contradictions").evidence == {"vectors": 14, "rows": 64, "share": 64 / 3150}
+    assert the(result, "linear_features").sentence.startswith("FN = 0.9 × Customer Value in every")

@@ -43,6 +43,7 @@ __all__ = ["ExpectationResult", "Partition", "PartitionReport", "curate"]
 
 WORST_RULES = 3
 ABSENT_EXAMPLES = 10
+WORST_BLOBS = 3
 
 
 class Partition(NamedTuple):
@@ -121,6 +122,7 @@ def curate(
     )
     counts = rows.counts
     if reasons:
+        reasons += _worst_blobs(pulled, rows)
         counts = RowCounts(raw=counts.raw, curated=0, quarantined=counts.raw, duplicates=0)
     report = PartitionReport(
         dataset=dataset.name,
@@ -136,6 +138,19 @@ def curate(
     kept = rows.kept.iloc[:0] if reasons else rows.kept
     curated = _in_order(kept, list(dataset.key))[list(dataset.columns)]
     return Partition(curated, _quarantined(rows, dataset, reasons), report)
+
+
+def _worst_blobs(pulled: Pulled, rows: _Sorted) -> tuple[str, ...]:
+    """Name the blobs of a refused day whose every reason is about the day as a whole."""
+    if pulled.inventory.refusals:
+        return ()
+    is_bad = np.logical_or.reduce([finding.broken for finding in rows.findings])
+    aside = pd.concat([rows.rejected["blob"], rows.rows.loc[is_bad, "_blob"]]).value_counts()
+    counted = [(int(aside.get(one.blob, 0)), one) for one in pulled.inventory.sources]
+    worst = sorted(counted, key=lambda item: (-item[0], item[1].blob))[:WORST_BLOBS]
+    named = [f"{one.blob} ({one.rows:,} rows, {bad:,} set aside)" for bad, one in worst]
+    more = len(counted) - len(named)
+    return (f"Its blobs: {', '.join(named)}{f' and {more:,} more' if more else ''}.",)
 
 
 def _in_order(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:

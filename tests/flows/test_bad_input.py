@@ -215,7 +215,7 @@ def test_it_is_said_which_blob_where_and_why(bad: Bad, ingested: tuple[Path, Ing
     blob = f"kpis/year=2024/month={day:%m}/day={day:%d}/{bad.file}"
     if bad.is_refused:
         reason = " ".join(facts_of(night, day).reasons)
-        assert blob in reason or bad.name in ("header_only", "too_many_bad_rows")
+        assert blob in reason
         assert bad.said in reason
         return
     files = json.loads(homes.manifests(home)[str(day)])["files"]

@@ -7,7 +7,9 @@ What is replaced here is what has no effect on the outside world and costs secon
 the start of a second Python for the golden rows, which are checked in this process instead.
 
 Usage: driver.py TEMPLATE WORK FIRST STRIDE, prints one JSON line for each point;
-driver.py TEMPLATE WORK copies, one for each pair of copies that ran at the same time.
+driver.py TEMPLATE WORK copies, one for each pair of copies that ran at the same time;
+driver.py TEMPLATE WORK changes, one for each point at which people's changes of the champion
+were killed: a promotion by hand of version 2, and its rollback. The template gets both versions.
 """
 
 import hashlib
@@ -20,12 +22,15 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import date
+from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import prefect.flow_engine
+
+from tests.faults import tiny
+from tests.flows import homes
 
 PAIRS = 3
 USE_CASE, AS_OF = "tiny", date(2024, 3, 5)
@@ -37,8 +42,9 @@ MLFLOW_WRITES = (
 
 
 PRELOADED = (
-    "flows.daily great_expectations mlflow.sklearn mlflow.pyfunc mlflow.store.db.utils "
-    "mlflow.store.tracking.sqlalchemy_store mlflow.store.model_registry.sqlalchemy_store "
+    "flows.daily flows.rollback great_expectations mlflow.sklearn mlflow.pyfunc "
+    "mlflow.store.db.utils mlflow.store.tracking.sqlalchemy_store "
+    "mlflow.store.model_registry.sqlalchemy_store "
     "rancast.baselines rancast.judging sklearn.linear_model sklearn.pipeline sklearn.compose "
     "sklearn.dummy sklearn.inspection sklearn.impute sklearn.preprocessing skops.io"
 ).split()
@@ -57,17 +63,17 @@ def preload() -> None:
     import_module("mlflow.utils.requirements_utils")._init_modules_to_packages_map()
 
 
-def attempt(home: Path, kill_at: int | None) -> int:
-    """Run the main job in a child that dies before its n-th effect; return its exit status."""
-    return finish(start(home, kill_at))
+def attempt(home: Path, kill_at: int | None, job: Callable[[], None]) -> int:
+    """Run a job in a child that dies before its n-th effect; return its exit status."""
+    return finish(start(home, kill_at, job))
 
 
-def start(home: Path, kill_at: int | None) -> int:
-    """Fork a child that runs the main job; return its process id."""
+def start(home: Path, kill_at: int | None, job: Callable[[], None]) -> int:
+    """Fork a child that runs a job; return its process id."""
     child = os.fork()
     if child == 0:
         try:
-            count = run(home, kill_at)
+            count = run(home, kill_at, job)
             (home / "effects").write_text(str(count))
         except BaseException as error:
             (home / "error").write_text(repr(error))
@@ -81,8 +87,8 @@ def finish(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def run(home: Path, kill_at: int | None) -> int:
-    """Run `daily` on a home; return how many effects it had."""
+def run(home: Path, kill_at: int | None, job: Callable[[], None]) -> int:
+    """Run a job on a home; return how many effects it had."""
     os.environ["RANCAST_HOME"] = str(home)
     log = os.open(home / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
@@ -91,11 +97,37 @@ def run(home: Path, kill_at: int | None) -> int:
     effects.watch()
     # joining the thread that says "still alive" every 180 s takes a second for each flow
     prefect.flow_engine._send_heartbeats = lambda engine, **given: nullcontext()
+    job()
+    return effects.count
 
+
+def night() -> None:
+    """Run the main job."""
     from flows.daily import daily
 
     daily([USE_CASE], AS_OF)
-    return effects.count
+
+
+def two_nights() -> None:
+    """Run the main job on two nights: version 1 becomes champion, version 2 is kept."""
+    from flows.daily import daily
+
+    daily([USE_CASE], AS_OF)
+    daily([USE_CASE], AS_OF + timedelta(days=1))
+
+
+def changes() -> None:
+    """Promote version 2 by hand and roll it back, in runs whose ids a retry keeps."""
+    import tasks.promotion
+    from flows.promotion import promotion
+    from flows.rollback import rollback
+
+    # no run of these ids is known to Prefect, which would say when they were asked for
+    tasks.promotion.present_run = lambda: None
+    os.environ["PREFECT__RUNTIME__FLOW_RUN__ID"] = "00000000-0000-4000-8000-000000000001"
+    promotion(USE_CASE, 2, "quieter", declared_by="Ada")
+    os.environ["PREFECT__RUNTIME__FLOW_RUN__ID"] = "00000000-0000-4000-8000-000000000002"
+    rollback(USE_CASE, "alarms", declared_by="Ada")
 
 
 class Effects:
@@ -209,11 +241,13 @@ def registry(home: Path) -> dict[str, str]:
         }
 
 
-def point(template: Path, home: Path, kill_at: int | None) -> dict[str, Any]:
+def point(
+    template: Path, home: Path, kill_at: int | None, job: Callable[[], None]
+) -> dict[str, Any]:
     """Kill a run at one effect, run again, and say how both went and what is there."""
-    shutil.copytree(template, home)
-    killed = attempt(home, kill_at)
-    again = attempt(home, None) if killed == -signal.SIGKILL else killed
+    homes.copy_home(template, home)
+    killed = attempt(home, kill_at, job)
+    again = attempt(home, None, job) if killed == -signal.SIGKILL else killed
     error = (home / "error").read_text() if (home / "error").exists() else ""
     result = {
         "kill_at": kill_at,
@@ -232,7 +266,7 @@ def point(template: Path, home: Path, kill_at: int | None) -> dict[str, Any]:
 def pair(template: Path, home: Path) -> dict[str, Any]:
     """Run two copies at the same time on one home, and say how both went and what is there."""
     shutil.copytree(template, home)
-    children = [start(home, None) for _ in range(2)]
+    children = [start(home, None, night) for _ in range(2)]
     statuses = [finish(child) for child in children]
     return {
         "statuses": statuses,
@@ -243,16 +277,20 @@ def pair(template: Path, home: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Try the points FIRST, FIRST + STRIDE, ... until one passes through."""
-    template, work = Path(sys.argv[1]), Path(sys.argv[2])
+    template, work, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     preload()
-    print(json.dumps(point(template, work / "undisturbed", None)), flush=True)
-    if sys.argv[3] == "copies":
+    job = changes if mode == "changes" else night
+    if mode == "changes":
+        tiny.write_day(template, AS_OF)
+        assert attempt(template, None, two_nights) == 0, (template / "log").read_text()[-3000:]
+    print(json.dumps(point(template, work / "undisturbed", None, job)), flush=True)
+    if mode == "copies":
         for index in range(PAIRS):
             print(json.dumps(pair(template, work / f"pair-{index}")), flush=True)
         return
-    kill_at, stride = int(sys.argv[3]), int(sys.argv[4])
+    kill_at, stride = (1, 1) if mode == "changes" else (int(mode), int(sys.argv[4]))
     while True:
-        result = point(template, work / f"killed-{kill_at}", kill_at)
+        result = point(template, work / f"killed-{kill_at}", kill_at, job)
         print(json.dumps(result), flush=True)
         if not result["was_killed"] or result["status"]:
             return

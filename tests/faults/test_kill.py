@@ -28,8 +28,8 @@ def template(tmp_path: Path, mlflow_template: Path) -> Path:
     return home
 
 
-def attempts(template: Path, work: Path, api_url: str, shard: int) -> Iterator[dict[str, Any]]:
-    """Run the driver on every SHARDS-th point; yield what it says of each, as it says it."""
+def attempts(template: Path, work: Path, api_url: str, *mode: str) -> Iterator[dict[str, Any]]:
+    """Run the driver in a mode; yield what it says of each point, as it says it."""
     env = os.environ | {
         "RANCAST_HOME": str(template),
         "PREFECT_API_URL": api_url,
@@ -40,7 +40,7 @@ def attempts(template: Path, work: Path, api_url: str, shard: int) -> Iterator[d
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, str(ROOT / "tests/faults/driver.py"), str(template), str(work)]
-    command += [str(shard + 1), str(SHARDS)]
+    command += mode
     with subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as driver:
@@ -62,11 +62,37 @@ def test_killed_anywhere_and_run_again_it_ends_the_same(
 ) -> None:
     """Killed before its n-th effect, for every n, a second run leaves lake, ledger, registry and
     history as an undisturbed run does: digest for digest, one version, one champion."""
-    points = attempts(template, tmp_path, prefect_server, shard)
+    points = attempts(template, tmp_path, prefect_server, str(shard + 1), str(SHARDS))
     undisturbed = next(points)
     assert undisturbed["status"] == 0, undisturbed["error"] + undisturbed["log"]
     assert json.loads(undisturbed["content"]["mlflow aliases"]) == [["tiny", "champion", 1]]
     assert json.loads(undisturbed["content"]["mlflow versions"]) == [["tiny", 1, "None"]]
+    tried = expect_the_same(undisturbed, points)
+    assert tried == len(range(shard, undisturbed["effects"], SHARDS))
+    record_property(f"main job killed and run again, shard {shard}", f"{tried} points")
+
+
+@pytest.mark.timeout(600)
+def test_changes_by_people_killed_anywhere_and_retried_end_the_same(
+    template: Path,
+    tmp_path: Path,
+    prefect_server: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """A promotion by hand and its rollback, killed before any effect and retried, leave each entry
+    of the history once, the same aliases, and the same of everything else."""
+    points = attempts(template, tmp_path, prefect_server, "changes")
+    undisturbed = next(points)
+    assert undisturbed["status"] == 0, undisturbed["error"] + undisturbed["log"]
+    aliases = json.loads(undisturbed["content"]["mlflow aliases"])
+    assert aliases == [["tiny", "champion", 1], ["tiny", "previous", 2]]
+    tried = expect_the_same(undisturbed, points)
+    assert tried == undisturbed["effects"] > 5
+    record_property("promotion and rollback killed and retried", f"{tried} points")
+
+
+def expect_the_same(undisturbed: dict[str, Any], points: Iterator[dict[str, Any]]) -> int:
+    """Hold what each killed and repeated run left against an undisturbed one; count the killed."""
     tried, passed_through = 0, False
     for result in points:
         assert result["status"] == 0, (result["kill_at"], result["error"], result["log"])
@@ -78,5 +104,5 @@ def test_killed_anywhere_and_run_again_it_ends_the_same(
         assert not differing, f"killed before effect {result['kill_at']}: {sorted(differing)}"
         passed_through = not result["was_killed"]
         tried += result["was_killed"]
-    assert passed_through and tried == len(range(shard, undisturbed["effects"], SHARDS))
-    record_property(f"main job killed and run again, shard {shard}", f"{tried} points")
+    assert passed_through
+    return tried

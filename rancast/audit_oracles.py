@@ -48,7 +48,7 @@ def check_single(material: Material, bounds: Bounds, seed: int) -> Checked:
 
 
 def _is_slow(material: Material, folds: Folds, bounds: Bounds, seed: int) -> bool:
-    """Tell whether the last value forecasts almost without error: nothing happens in the horizon."""
+    """Tell whether the last value forecasts almost without error: y changes after the horizon."""
     if material.baseline is None:
         return False
     return _is_oracle(_alone(material, material.baseline.to_frame("last"), folds, seed), bounds)

@@ -343,6 +343,16 @@ def test_shipped_files_satisfy_the_published_schema(kind: str) -> None:
         assert found == [], path
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_line_of_each_shipped_file_leads_editors_to_its_schema(kind: str) -> None:
+    """The YAML language server reads it: the path from the file to the schema of its kind."""
+    for path in sorted(ROOT.glob(f"{kind}s/*.yaml")) + sorted(ROOT.glob(f"examples/*/{kind}s/*")):
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        found = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", first)
+        assert found is not None, f"{path} starts with {first!r}"
+        assert (path.parent / found[1]).resolve() == DOCS / "schemas" / f"{kind}.json", path
+
+
 @pytest.mark.parametrize(
     ("duration", "is_valid"),
     [("30min", True), ("7d", True), ("1.5h", True), ("PT30M", True), ("30", False), (30, False)],

@@ -31,10 +31,12 @@ TERMINAL = ("Completed", "Failed", "Crashed", "Cancelled")
 # the server's own clock work, in seconds; no run is made of a cron line behind a test's back
 SERVER = real.PREFECT_BATCHES | {
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
     # how long a run that found the deployment's limit taken waits before it asks again
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "5",
+    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
         "prefect.server.concurrency.lease_storage.filesystem"
     ),
@@ -171,7 +173,10 @@ def start_deployed(servers: real.Servers) -> Deployed:
     def serve(port: int) -> list[str]:
         shutil.copyfile(template, database)
         address = ["--host", "127.0.0.1", "--port", str(port)]
-        return [sys.executable, "-m", "prefect", "server", "start", *address]
+        # the browser asks the API where the page says it is, and alerts link to the page
+        api = f"PREFECT_SERVER_UI_API_URL=http://127.0.0.1:{port}/api"
+        ui = f"PREFECT_UI_URL=http://127.0.0.1:{port}"
+        return ["env", api, ui, sys.executable, "-m", "prefect", "server", "start", *address]
 
     url = f"sqlite+aiosqlite:///{database}"
     environment = SERVER | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}

@@ -1,0 +1,282 @@
+"""What nobody is there to see: dead runs are ended, deadlines are told of, and alerts arrive."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+import pytest
+
+from tests.faults import tiny
+from tests.flows import homes
+from tests.flows.conftest import AS_OF, against
+from tests.workers import Deployed, environment_of
+
+pytestmark = pytest.mark.xdist_group("worker")
+
+
+@pytest.fixture()
+def home(settled_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own that has a champion; the settings lead to it."""
+    folder = tmp_path / "home"
+    homes.copy_home(settled_home, folder)
+    monkeypatch.setenv("RANCAST_HOME", str(folder))
+    return folder
+
+
+@contextmanager
+def at(moment: datetime) -> Iterator[None]:
+    """Have supervision see another time; its clock goes on from there."""
+    ahead = moment - datetime.now(UTC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.supervision.now", lambda: datetime.now(UTC) + ahead)
+        yield
+
+
+def supervise(deployed: Deployed, home: Path, moment: datetime) -> str:
+    """Run supervision in this process against the server; return what its state says."""
+    from flows.supervision import supervision
+
+    with against(deployed.api_url, home / "results"), at(moment):
+        state = supervision(return_state=True)
+    assert state.is_completed()
+    return str(state.message)
+
+
+def until(is_so: Callable[[], Any], seconds: float = 60) -> Any:
+    """Wait until something is so, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := is_so()):
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+    return found
+
+
+# --- zombies ------------------------------------------------------------------------------------
+
+
+def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
+    deployed: Deployed, home: Path, tmp_path: Path
+) -> None:
+    """A worker and its runs are killed at once. The automation ends the run that had been beating,
+    and the sweep the one that never beat and the parts; the run that waited for the slot goes on.
+    """
+    env = environment_of(home)
+    night = {"use_cases": ["tiny"], "as_of": str(AS_OF)}
+    with deployed.second_worker(tmp_path / "worker", tmp_path / "cwd") as worker:
+        silent = deployed.run("ingest", {"dataset": "kpis", "end": str(AS_OF)}, env)
+        stopped = until(lambda: worker.process.children(recursive=True))
+        for process in stopped:
+            process.suspend()
+        beating = deployed.run("daily", night, env)
+        hasten(deployed, beating)
+        deployed.wait(beating, ["Running"])
+        until(lambda: parts_of(deployed, beating))
+        worker.kill()
+    assert not any(psutil.pid_exists(process.pid) for process in stopped)
+    beat(deployed, beating)
+    waiting = deployed.run("daily", night, env)
+    deployed.wait(waiting, ["AwaitingConcurrencySlot"])
+
+    crashed = deployed.wait(beating, ["Crashed"], seconds=60)
+    assert "no heartbeat for ten minutes" in crashed.state.message
+    assert "Press Retry" in crashed.state.message
+    deployed.wait(waiting)
+
+    (part,) = parts_of(deployed, beating)
+    said = supervise(deployed, home, datetime.now(UTC) + timedelta(minutes=14))
+    assert said == "Nothing to do."
+    said = supervise(deployed, home, datetime.now(UTC) + timedelta(minutes=16))
+    assert said.startswith("Taken for dead: ") and part.name in said
+    message = deployed.wait(silent, ["Crashed"]).state.message
+    assert "it never gave a heartbeat" in message and "Press Retry" in message
+    message = deployed.wait(part.id, ["Crashed"]).state.message
+    assert "Retry the run that it is a part of" in message
+    assert taken_slots(deployed, "daily") == taken_slots(deployed, "ingest") == 0
+
+
+def parts_of(deployed: Deployed, run: UUID) -> list[Any]:
+    """Return the subflow runs of a run that are Running."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    wanted = {"parent_flow_run_id": {"any_": [run]}, "state": {"type": {"any_": ["RUNNING"]}}}
+    with deployed.client() as client:
+        found = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted))
+        return list(found)
+
+
+def hasten(deployed: Deployed, run: UUID) -> None:
+    """Put the heartbeat automation on one run once more, with the shortest patience there is."""
+    from deployments.automations import read_file
+
+    file = read_file()
+    declared = file.automations[0]
+    trigger = {**declared.trigger, "within": 10, "match": resource(run)}
+    quick = declared.model_copy(update={"trigger": trigger}).core(file.webhook, None)
+    with deployed.client() as client:
+        client.create_automation(
+            quick.model_copy(update={"name": f"quick {run}", "tags": []}),
+        )
+
+
+def resource(run: UUID) -> dict[str, str]:
+    """Return how an event names a run."""
+    return {"prefect.resource.id": f"prefect.flow-run.{run}"}
+
+
+def beat(deployed: Deployed, run: UUID) -> None:
+    """Give one heartbeat for a run, since those of a killed process may not have been sent."""
+    event = {
+        "id": "00000000-0000-4000-8000-000000000001",
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "prefect.flow-run.heartbeat",
+        "resource": resource(run),
+        "related": [{"prefect.resource.id": "prefect.tag.rancast", "prefect.resource.role": "tag"}],
+        "payload": {},
+    }
+    with deployed.client() as client:
+        client._client.post("/events", json=[event]).raise_for_status()
+
+
+def taken_slots(deployed: Deployed, flow: str) -> int:
+    """Return how many runs of a deployment hold a slot of its limit."""
+    with deployed.client() as client:
+        deployment = client.read_deployment_by_name(f"{flow}/{flow}")
+        return int(deployment.global_concurrency_limit.active_slots)
+
+
+# --- deadlines and alerts -----------------------------------------------------------------------
+
+
+class Sink:
+    """A webhook's other end, on loopback: keeps what was posted, and with which headers."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, Any], dict[str, str]]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.got.append((json.loads(body), dict(self.headers)))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *given: Any) -> None:
+                """Say nothing."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def about(self, word: str) -> list[dict[str, Any]]:
+        """Return the alerts whose text has a word."""
+        return [body for body, _ in self.got if word in body["text"]]
+
+
+@pytest.fixture()
+def sink(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
+    """A webhook to which `make deploy` directs the alerts."""
+    from deployments.deploy import deploy
+
+    here = Sink()
+    monkeypatch.setenv("PREFECT_API_URL", deployed.api_url)
+    monkeypatch.setenv("RANCAST_HOME", str(deployed.servers.folder / "deployed-home"))
+    monkeypatch.setenv("RANCAST_ALERT_URL", f"http://127.0.0.1:{here.server.server_port}/alert")
+    monkeypatch.setenv("RANCAST_ALERT_AUTHORIZATION", "Bearer of the tests")
+    with deployed.client():
+        list(deploy())
+    yield here
+    here.server.shutdown()
+
+
+def put(deployed: Deployed, flow: str, parameters: dict[str, Any], *states: Any) -> Any:
+    """Put a run on the server that went through these states, without a worker."""
+    from prefect.client.schemas.actions import DeploymentFlowRunCreate
+    from prefect.states import Scheduled, to_state_create
+
+    later = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
+    given = DeploymentFlowRunCreate(
+        parameters=parameters, state=to_state_create(later), enforce_parameter_schema=False
+    )
+    with deployed.client() as client:
+        deployment = client.read_deployment_by_name(f"{flow}/{flow}")
+        reply = client.request(
+            "POST",
+            "/deployments/{id}/create_flow_run",
+            path_params={"id": deployment.id},
+            json=given.model_dump(mode="json", exclude_unset=True),
+        )
+        run = UUID(reply.json()["id"])
+        for state in states:
+            client.set_flow_run_state(run, state, force=True)
+        return client.read_flow_run(run)
+
+
+def test_a_deadline_at_risk_is_told_once(deployed: Deployed, home: Path, sink: Sink) -> None:
+    """While the night can still be in time nothing is said. When it can not, one alarm is raised:
+    an event that reaches the webhook, an artifact, and the state of the supervision."""
+    from prefect.states import Completed, Failed, Running
+
+    now = datetime.now(UTC)
+    deadline = (now + timedelta(minutes=10)).replace(microsecond=0)
+    text = tiny.USE_CASE + f'deadline: {{at: "{deadline:%H:%M:%S}", timezone: UTC}}\n'
+    for name in ("punctual", "decided"):
+        homes.write_use_case(home, name, text)
+    day = str(deadline.date())
+    past = {"use_cases": ["punctual", "decided"], "as_of": "2024-03-04"}
+    typical = put(deployed, "daily", past, Running(), Completed()).total_run_time
+    put(deployed, "daily", past | {"as_of": day}, Running(), Failed(message="out of paper"))
+    put(deployed, "training", {"use_case": "decided", "end": day}, Running(), Completed())
+    (failed,) = until(lambda: sink.about("out of paper"))
+    assert failed["event"] == "prefect.flow-run.Failed" and failed["url"].startswith("http")
+
+    in_time = deadline - typical - timedelta(seconds=90)
+    assert supervise(deployed, home, in_time) == "Nothing to do."
+    too_late = deadline - typical / 2
+    said = supervise(deployed, home, too_late)
+    assert said.startswith(f"punctual {day} will probably miss its deadline of ")
+    assert supervise(deployed, home, too_late) == "Nothing to do."
+    assert supervise(deployed, home, deadline + timedelta(hours=1)) == "Nothing to do."
+    (alert,) = until(lambda: sink.about("punctual"))
+    assert alert["event"] == "rancast.deadline.at-risk" and alert["sentence"] in said
+    assert sink.got[0][1]["Authorization"] == "Bearer of the tests"
+    with deployed.client() as client:
+        assert said in str(artifact(client, "deadline-punctual"))
+
+
+def artifact(client: Any, key: str) -> Any:
+    """Return the newest artifact under a key."""
+    return client.request("GET", "/artifacts/{key}/latest", path_params={"key": key}).json()["data"]
+
+
+def test_a_refused_partition_is_told_once(
+    deployed: Deployed,
+    tmp_path: Path,
+    mlflow_template: Path,
+    sink: Sink,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The webhook hears of it when it is refused, not again when it is looked at, and again when
+    other files are refused."""
+    from flows.ingest import ingest
+
+    home = tmp_path / "home"
+    homes.write_home(home, mlflow_template)
+    monkeypatch.setenv("RANCAST_HOME", str(home))
+    file = home / ".local/raw/kpis/year=2024/month=03/day=04/kpis.csv"
+    usual = file.read_bytes()
+    refusals = [usual.splitlines(keepends=True)[0], usual.replace(b"latency_ms", b"delay", 1)]
+    for count, content in enumerate(refusals, start=1):
+        file.write_bytes(content)
+        for _ in range(2):
+            with against(deployed.api_url, tmp_path / "results"):
+                ingest("kpis", tiny.START + timedelta(days=3), AS_OF)
+        until(lambda: len(sink.about("kpis 2024-03-04 was refused")) >= count)
+    assert len(sink.about("refused")) == 2

@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check bench ui deploy clean lock schemas onboard layout audit env up down
+.PHONY: help install demo test check history bench ui deploy clean lock schemas onboard layout audit env up down
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ check: $(VENV)/.installed  ## formatting, lint, types
 	$(BIN)/black --check --quiet flows tasks rancast tests deployments benchmarks
 	$(BIN)/flake8 flows tasks rancast tests deployments benchmarks
 	$(BIN)/mypy
+
+history: $(VENV)/.installed  ## who was champion when and why (USE_CASE=..., at one time: AT=2024-03-20T05:00)
+	@$(BIN)/python -m deployments.history "$(USE_CASE)" $(if $(AT),"$(AT)")
 
 bench: $(VENV)/.installed  ## time the main job beside a plain script that does the same work
 	@$(BIN)/python -m benchmarks.main_job

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from rancast.documents import Document, Duration, find_yaml, read_yaml
 from rancast.errors import ConfigurationError
+from rancast.expressions import Expression
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 ColumnType = Literal["string", "float", "integer", "boolean", "timestamp"]
@@ -210,6 +211,65 @@ class Ready(Document):
         return self
 
 
+class Cumulative(Document):
+    """A column that only grows until it starts again, and the column of what each period added."""
+
+    increment: Name = Field(description="name of the column of increments; its marks are beside it")
+    width: int | None = Field(
+        default=None, ge=8, le=62, description="bits after which it starts again from zero"
+    )
+    most: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="more than this in one period is wrong"
+    )
+
+    @property
+    def suspect(self) -> str:
+        """The column that says why an increment is missing, or what was done to have it."""
+        return f"{self.increment}_suspect"
+
+
+class Kpi(Document):
+    """A ratio of sums, or a sum, over the columns of one row and of any number of rows."""
+
+    numerator: str = Field(description="an expression over columns, summed")
+    denominator: str | None = Field(
+        default=None, description="an expression over columns, summed; without one it is a sum"
+    )
+    unit: str = Field(default="", description="such as ratio, Mbit/s or calls")
+    observed: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="share of a coarser grid's period that must have been seen; else it is missing",
+    )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it is made from, sorted."""
+        parts = [self.numerator, *([] if self.denominator is None else [self.denominator])]
+        return tuple(sorted({name for text in parts for name in Expression(text).columns}))
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Kpi":
+        for key in ("numerator", "denominator"):
+            text = getattr(self, key)
+            if text is None:
+                continue
+            try:
+                expression = Expression(text)
+                expression.amounts(pd.DataFrame(columns=sorted(expression.columns), dtype=float))
+            except ConfigurationError as error:
+                raise ValueError(f"{key}: {error}") from error
+            if expression.divisors:
+                raise ValueError(
+                    f"{key} {text!r} divides by {', '.join(sorted(expression.divisors))}, and sums "
+                    "of quotients are no quotient of sums; state numerator and denominator apart"
+                )
+        if not Expression(self.numerator).columns:
+            raise ValueError(f"numerator {self.numerator!r} names no column, such as dropped_calls")
+        return self
+
+
 class Dataset(Document):
     """One stream of raw files; see docs/onboarding.md for each key."""
 
@@ -247,6 +307,12 @@ class Dataset(Document):
     quarantine_limit: float = Field(default=0.05, ge=0, le=1)
     minimum_coverage: float = Field(
         default=0.0, ge=0, le=1, description="a periodic day below it is refused"
+    )
+    cumulative: dict[str, Cumulative] = Field(
+        default={}, description="column that counts on and on -> the column of its increments"
+    )
+    kpis: dict[Name, Kpi] = Field(
+        default={}, description="name -> formula over counters; sums over sums at every level"
     )
     # no part of any step key: it says when to compute, not what
     ready: Ready | None = Field(
@@ -344,6 +410,53 @@ class Dataset(Document):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _derived_columns_are_possible(self) -> "Dataset":
+        derived = [name for item in self.cumulative.values() for name in _made_by(item)]
+        names = [*self.columns, *derived, *self.kpis]
+        if twice := _repeated(names):
+            raise ValueError(
+                f"{twice!r} stands for two things in columns, cumulative and kpis; rename one"
+            )
+        if self.cumulative and self.kind != "periodic":
+            raise ValueError("cumulative needs a periodic dataset: an increment is of one period")
+        for name in self.cumulative:
+            if name in self.mandatory or self._type_of(name) not in ("float", "integer"):
+                raise ValueError(
+                    f"cumulative names {name!r}, which is not a column of numbers beside the key"
+                )
+        for name, kpi in self.kpis.items():
+            self._check_kpi(name, kpi)
+        return self
+
+    def _check_kpi(self, name: str, kpi: Kpi) -> None:
+        for column in kpi.columns:
+            if column in self.cumulative:
+                raise ValueError(
+                    f"kpis.{name} names {column!r}, which counts on and on; name its increment "
+                    f"{self.cumulative[column].increment!r}"
+                )
+            if column in self.kpis or self.types.get(column) not in ("float", "integer"):
+                raise ValueError(
+                    f"kpis.{name} names {column!r}, which is not a column of numbers of this "
+                    "dataset"
+                )
+
+    def _type_of(self, name: str) -> ColumnType | None:
+        return self.columns[name].type if name in self.columns else None
+
+    @property
+    def types(self) -> dict[str, ColumnType]:
+        """The type of each column that a use case can name: the delivered ones, then the others."""
+        found: dict[str, ColumnType] = {name: item.type for name, item in self.columns.items()}
+        for item in self.cumulative.values():
+            found |= {item.increment: "float", item.suspect: "string"}
+        return found | dict.fromkeys(self.kpis, "float")
+
+    def as_delivered(self) -> "Dataset":
+        """Return it without what is derived: reading and validating depend on nothing else."""
+        return self.model_copy(update={"cumulative": {}, "kpis": {}})
+
     @property
     def has_subscribers(self) -> bool:
         """Whether cells of this dataset must never show in errors, quarantine or reports."""
@@ -363,6 +476,10 @@ class Dataset(Document):
         """Return the names under which raw files may carry `column`, its own among them."""
         aliases = self.columns[column].aliases
         return (column, *(alias for alias in aliases if alias != column))
+
+
+def _made_by(item: Cumulative) -> tuple[str, str]:
+    return item.increment, item.suspect
 
 
 def known_datasets(home: Path) -> list[str]:

@@ -78,6 +78,25 @@ class Expression:
         is_unknown = ~(outcome.is_true | outcome.is_false)
         return pd.Series(BooleanArray(outcome.is_true, is_unknown), index=frame.index)
 
+    @property
+    def divisors(self) -> frozenset[str]:
+        """The columns that something is divided by."""
+        parts = [
+            node.right
+            for node in ast.walk(self._body)
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        ]
+        inside = [node for part in parts for node in ast.walk(part)]
+        return frozenset(node.id for node in inside if isinstance(node, ast.Name))
+
+    def amounts(self, frame: pd.DataFrame) -> Numbers:
+        """Return for each row the number that the expression is, NaN where it is unknown.
+
+        Raises ConfigurationError for an unknown column, and for an outcome that is not a number.
+        """
+        found = _Evaluation(self.text, frame).number(self._body)
+        return np.where(np.isfinite(found), found, np.nan)
+
     def holds(self, frame: pd.DataFrame) -> Flags:
         """Return for each row whether the expression is certainly true: unknown is not."""
         return self._outcome(frame).is_true
@@ -198,11 +217,11 @@ class _Evaluation:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return ~self._condition(operand)
             case ast.UnaryOp(op=op, operand=operand):
-                number = self._number(operand)
+                number = self.number(operand)
                 return -number if isinstance(op, ast.USub) else number
             case ast.BinOp(left=left, op=op, right=right):
                 with np.errstate(all="ignore"):
-                    found = _ARITHMETIC[type(op)](self._number(left), self._number(right))
+                    found = _ARITHMETIC[type(op)](self.number(left), self.number(right))
                 # x / 0 has no value, and inf - inf neither
                 return np.where(np.isfinite(found), found, np.nan)
             case ast.Compare(left=left, ops=ops, comparators=others):
@@ -232,7 +251,7 @@ class _Evaluation:
             return np.full(rows, value, dtype=object)
         return np.full(rows, float(value))
 
-    def _number(self, node: ast.expr) -> Numbers:
+    def number(self, node: ast.expr) -> Numbers:
         found = self.of(node)
         if isinstance(found, _Truth) or found.dtype == object:
             raise _refusal(self._text, f"{ast.unparse(node)!r} is not a number")

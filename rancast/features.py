@@ -4,7 +4,7 @@ Nothing here looks past t, and nothing looks back further than the use case decl
 look ahead, are in `targets`; which rows of X train a model is in `tables` and `splits`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.indexers import BaseIndexer
 
+from rancast import busy_hour
 from rancast.datasets import Dataset
 from rancast.grids import (
     MICROSECOND,
@@ -22,15 +23,18 @@ from rancast.grids import (
     carry,
     make_axis,
     numbers,
+    on_grid,
     place,
     eligible_rows,
 )
+from rancast.kpis import denominator_of, numerator_of, quotient
 from rancast.use_cases import (
     DAY,
     MINUTES_SINCE_SEEN,
     CalendarPart,
     FeatureView,
     History,
+    busy_hour_names,
     history_name,
     lag_name,
     missing_share_name,
@@ -44,8 +48,20 @@ Column = tuple[str, Floats | NDArray[np.object_]]
 
 def lookback_days(view: FeatureView, dataset: Dataset) -> int:
     """Return how many whole days before a day its features need."""
-    history = max((part.days for part in view.features.history), default=0)
-    return max(history, -(-_reach(view, dataset) // DAY))
+    days = [part.days * DAY for part in view.features.history]
+    busy = view.features.busy_hour
+    if busy is not None:  # the local day of a row may begin, or end, up to a day beside the UTC day
+        days.append((busy.days + (view.features.timezone != "UTC")) * DAY)
+    farthest = max([_reach(view, dataset), *(span + _edge(view, dataset) for span in days)])
+    if dataset.cumulative and dataset.time.period is not None:
+        farthest += dataset.time.period  # an increment needs the period before
+    return -(-farthest // DAY)
+
+
+def _edge(view: FeatureView, dataset: Dataset) -> timedelta:
+    """Return how far before a grid time the rows lie that its KPIs are added up from."""
+    period = view.period(dataset)
+    return period if dataset.kpis and period != dataset.time.period else timedelta(0)
 
 
 def _reach(view: FeatureView, dataset: Dataset) -> timedelta:
@@ -76,12 +92,15 @@ def build(
     time = dataset.time.column
     within = [part[(part[time] >= first) & (part[time] < start + DAY)] for part in curated]
     past = eligible_rows(within, view, dataset)
-    grid = _Grid.over(past, view, dataset, start)
+    summed = on_grid(past, view, dataset) if dataset.kpis else past
+    grid = _Grid.over(summed, view, dataset, start)
     columns: dict[str, Any] = {
         view.entity: grid.axis.entity(grid.slots[grid.chosen]).to_numpy(),
         time: grid.time,
         **dict(_numeric_features(grid, view)),
         **dict(_history(past, grid, view, dataset, start)),
+        **dict(_history(summed, grid, view, dataset, start, of_kpis=True)),
+        **dict(_busy_hour(past, grid, view, dataset)),
         **dict(_categories(grid, view)),
     }
     names = [view.entity, time, *view.features.names()]
@@ -148,7 +167,8 @@ class _Grid(NamedTuple):
 
 def _numeric_features(grid: _Grid, view: FeatureView) -> Iterator[Column]:
     features = view.features
-    table = pd.DataFrame({name: grid.values(name) for name in features.numeric_columns})
+    wanted = _with_parts(features.numeric_columns, grid.rows)
+    table = pd.DataFrame({name: grid.values(name) for name in wanted})
     for column in features.current:
         yield column, table[column].to_numpy()[grid.chosen]
     yield from _lags(grid, view, table)
@@ -196,45 +216,90 @@ def _windows(grid: _Grid, view: FeatureView, table: pd.DataFrame) -> Iterator[Co
     for part in view.features.windows:
         for window in part.over:
             start = np.searchsorted(grid.slots, grid.slots - grid.periods(window), side="right")
-            rolling = table[list(part.columns)].rolling(
+            rolling = table[_with_parts(part.columns, table)].rolling(
                 _Bounds(start=start, end=end), min_periods=1
             )
             for statistic in part.statistics:
                 found = getattr(rolling, statistic)()
+                if statistic == "mean":
+                    found = _with_ratios(found, rolling.sum, part.columns)
                 for column in part.columns:
                     values = found[column].to_numpy()[grid.chosen]
                     yield window_name(column, statistic, window), values
 
 
 def _history(
-    past: pd.DataFrame, grid: _Grid, view: FeatureView, dataset: Dataset, start: pd.Timestamp
+    past: pd.DataFrame,
+    grid: _Grid,
+    view: FeatureView,
+    dataset: Dataset,
+    start: pd.Timestamp,
+    of_kpis: bool = False,
 ) -> Iterator[Column]:
-    """Yield statistics over whole earlier UTC days, as rows came, without filling."""
+    """Yield statistics over whole earlier UTC days, without filling.
+
+    Those of other columns than KPIs are over rows as they came, those of KPIs over the grid's.
+    """
     time, zone = past[dataset.time.column], view.features.timezone
-    hour = time.dt.tz_convert(zone).dt.hour
+    hour: pd.Series[int] | None = None
     entity = grid.axis.entity(grid.slots[grid.chosen])
     for part in view.features.history:
+        columns = [name for name in part.columns if (name in dataset.kpis) == of_kpis]
+        if not columns:
+            continue
         is_past = (time >= start - part.days * DAY) & (time < start)
-        earlier = pd.DataFrame({name: numbers(past[name]) for name in part.columns})[is_past]
+        names = _with_parts(columns, past)
+        earlier = pd.DataFrame({name: numbers(past[name]) for name in names})[is_past]
         keys = [past[view.entity][is_past]]
         wanted: pd.Index[Any] = entity
         if part.at == "same_hour":
+            hour = time.dt.tz_convert(zone).dt.hour if hour is None else hour
             keys.append(hour[is_past])
             wanted = pd.MultiIndex.from_arrays([entity, grid.time.tz_convert(zone).hour])
         grouped = earlier.groupby(keys, sort=True)
-        yield from _history_columns(grouped, wanted, part)
+        yield from _history_columns(grouped, wanted, part, columns)
 
 
-def _history_columns(grouped: Any, wanted: "pd.Index[Any]", part: History) -> Iterator[Column]:
+def _history_columns(
+    grouped: Any, wanted: "pd.Index[Any]", part: History, columns: list[str]
+) -> Iterator[Column]:
     for statistic in part.statistics:
         # the sum over no value is unknown, not zero
         options = {"min_count": 1} if statistic == "sum" else {}
-        found = getattr(grouped, statistic)(**options).reindex(wanted)
+        found = getattr(grouped, statistic)(**options)
+        if statistic == "mean":
+            found = _with_ratios(found, grouped.sum, columns)
+        found = found.reindex(wanted)
         if statistic == "count":
             found = found.fillna(0.0)
-        for column in part.columns:
+        for column in columns:
             values = found[column].to_numpy(dtype=np.float64)
             yield history_name(column, statistic, part), values
+
+
+def _with_parts(columns: Iterable[str], rows: pd.DataFrame) -> list[str]:
+    """Return the columns, and the parts of those that are ratios."""
+    ratios = [name for name in columns if denominator_of(name) in rows.columns]
+    parts = [part(name) for name in ratios for part in (numerator_of, denominator_of)]
+    return [*columns, *parts]
+
+
+def _with_ratios(
+    means: pd.DataFrame, sums: Callable[[], pd.DataFrame], columns: Iterable[str]
+) -> pd.DataFrame:
+    """Return means, those of ratios being sums of numerators over sums of denominators."""
+    ratios = [name for name in columns if denominator_of(name) in means.columns]
+    if not ratios:
+        return means
+    total = sums()
+    return means.assign(
+        **{
+            name: quotient(
+                total[numerator_of(name)].to_numpy(), total[denominator_of(name)].to_numpy()
+            )
+            for name in ratios
+        }
+    )
 
 
 def _sine_of_day(time: pd.DatetimeIndex) -> Floats:
@@ -278,6 +343,26 @@ def _missing(grid: _Grid, view: FeatureView) -> Iterator[Column]:
     previous = np.searchsorted(grid.observed, slots, side="left") - 1
     gap = np.where(previous >= 0, slots - grid.observed[previous], longest)
     yield MINUTES_SINCE_SEEN, np.minimum(gap, longest) * (grid.axis.period_us / 60e6)
+
+
+def _busy_hour(
+    past: pd.DataFrame, grid: _Grid, view: FeatureView, dataset: Dataset
+) -> Iterator[Column]:
+    part, zone = view.features.busy_hour, view.features.timezone
+    if part is None:
+        return
+    hours = busy_hour.hourly_traffic(past, view.entity, part.traffic, dataset, zone)
+    time = pd.Series(grid.time)
+    own = pd.Series(grid.axis.entity(grid.slots[grid.chosen]))
+    for whose in part.of:
+        if whose == "network":
+            traffic, entity = busy_hour.network_traffic(hours), pd.Series(
+                busy_hour.NETWORK, own.index
+            )
+        else:
+            traffic, entity = hours, own
+        found = busy_hour.position(traffic, entity, time, part.days, zone)
+        yield from zip(busy_hour_names(whose), found, strict=True)
 
 
 def _categories(grid: _Grid, view: FeatureView) -> Iterator[Column]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rancast import counters, kpis
 from rancast.datasets import Dataset
 from rancast.expressions import Expression
 from rancast.use_cases import FeatureView, no_rows
@@ -71,12 +72,40 @@ class Placed(NamedTuple):
 
 
 def eligible_rows(curated: list[pd.DataFrame], view: FeatureView, dataset: Dataset) -> pd.DataFrame:
-    """Return the rows of all partitions that the view's `where` lets in, by entity and time."""
+    """Return the rows of all partitions that the view's `where` lets in, by entity and time.
+
+    They have the dataset's columns, and those that it derives: increments of cumulative counters,
+    and KPIs of the row itself with their parts.
+    """
     frame = pd.concat([no_rows(dataset), *(part for part in curated if len(part))])
+    if dataset.cumulative:  # before `where`: a row that is left out was still read
+        frame = counters.with_increments(frame, dataset)
+    if dataset.kpis:
+        frame = kpis.with_parts(frame, dataset)
     if view.where is not None:
         frame = frame[Expression(view.where).holds(frame)]
     keys = [view.entity, dataset.time.column]
     return frame.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def on_grid(rows: pd.DataFrame, view: FeatureView, dataset: Dataset) -> pd.DataFrame:
+    """Return one row per entity and grid time, from rows sorted by both, with its KPIs added up.
+
+    As everywhere on the grid, a row between two grid times belongs to the later one, and the last
+    row in time says what the other columns are.
+    """
+    time, period = dataset.time.column, view.period(dataset)
+    places = ceil_div(microseconds(rows[time]), period // MICROSECOND)
+    slot = [view.entity, ".place"]
+    known = rows.assign(**{".place": places})[rows[view.entity].notna()]
+    periods = 1 if dataset.time.period is None else period // dataset.time.period
+    sums = kpis.on_slots(known, slot, time, dataset.kpis, periods)
+    others = known.columns.difference(sums.columns.difference(slot), sort=False)
+    last = known[others].drop_duplicates(slot, keep="last")
+    placed = last.merge(sums, on=slot, how="left", validate="1:1")
+    grid_us = (placed[".place"].to_numpy() * (period // MICROSECOND)).view("M8[us]")
+    placed[time] = pd.DatetimeIndex(grid_us, tz="UTC")
+    return placed.drop(columns=".place")
 
 
 def make_axis(

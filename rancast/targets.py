@@ -12,7 +12,18 @@ import pandas as pd
 
 from rancast.datasets import Dataset
 from rancast.expressions import Expression
-from rancast.grids import Axis, Floats, Ints, carry, eligible_rows, make_axis, numbers, place
+from rancast.grids import (
+    Axis,
+    Floats,
+    Ints,
+    carry,
+    eligible_rows,
+    make_axis,
+    numbers,
+    on_grid,
+    place,
+)
+from rancast.kpis import denominator_of, numerator_of, quotient
 from rancast.use_cases import DAY, TableView, Target
 
 
@@ -32,8 +43,9 @@ def label(
 
     - `y`: for `any`, 1 on a breach seen in (t, t + within], 0 if at least the share `observed` of
       its periods was seen without one, else NaN. For `mean`, the mean over the periods seen if
-      these are enough, else NaN; for `sum`, that mean times the periods of the horizon, since an
-      absent period is not zero. A period counts as seen if its outcome is known, or was known at
+      these are enough, else NaN (of a KPI that is a ratio, the numerators over the denominators
+      of these periods); for `sum`, that mean times the periods of the horizon, since an absent
+      period is not zero. A period counts as seen if its outcome is known, or was known at
       most `grid.fill` earlier but after t; with `carry`, at t or before it, too.
     - `baseline_last_value`: what was last known at t continues. For `any`, 1 if that was a breach,
       else 0, and 0 if nothing is known yet; else the last value (times the periods, for `sum`).
@@ -49,7 +61,7 @@ def label(
     season_periods = 0 if season % view.period(dataset) else season // view.period(dataset)
     outcomes = _Outcomes.over(rows, view, dataset, periods + season_periods)
     slots = outcomes.axis.slots(at["entity"], at["time"])
-    last = outcomes.last(slots)
+    last = _last(rows, outcomes, at, view, dataset)
     last = np.nan_to_num(last) if view.target.any else last * outcomes.scale(view.target, periods)
     seasonal = np.full(len(at), np.nan)
     if season_periods:
@@ -63,16 +75,40 @@ def label(
     return pd.DataFrame(columns, index=at.index)
 
 
+def _last(
+    rows: pd.DataFrame,
+    outcomes: "_Outcomes",
+    at: pd.DataFrame,
+    view: TableView,
+    dataset: Dataset,
+) -> Floats:
+    """Return what was last known at each row of `at`; a ratio over nothing was not known."""
+    if "weight" in rows:
+        # as far on both sides as all rows reach, since the last ones may be left out
+        reach = outcomes.axis.span
+        outcomes = _Outcomes.over(rows[rows["weight"] != 0], view, dataset, reach)
+    return outcomes.last(outcomes.axis.slots(at["entity"], at["time"]))
+
+
 def _known_outcomes(curated: list[pd.DataFrame], view: TableView, dataset: Dataset) -> pd.DataFrame:
-    """Return entity, time and outcome (1.0 or 0.0 for a breach) of the rows where it is known."""
+    """Return entity, time and outcome (1.0 or 0.0 for a breach) of the rows where it is known.
+
+    Of a ratio the outcome is the numerator, and the denominator is beside it as `weight`.
+    """
     rows = eligible_rows(curated, view, dataset)
     target = view.target
+    if set(target.columns) & set(dataset.kpis):
+        rows = on_grid(rows, view, dataset)
+    found = rows[[view.entity, dataset.time.column]]
+    name = target.columns[0] if target.any is None else ""
     if target.any is not None:
         outcome = numbers(Expression(target.any).evaluate(rows))
+    elif denominator_of(name) in rows.columns:
+        outcome = numbers(rows[numerator_of(name)])
+        found = found.assign(weight=numbers(rows[denominator_of(name)]))
     else:
-        outcome = numbers(rows[target.columns[0]])
-    found = rows[[view.entity, dataset.time.column]].assign(outcome=outcome)
-    return found[~np.isnan(outcome)]
+        outcome = numbers(rows[name])
+    return found.assign(outcome=outcome)[~np.isnan(outcome)]
 
 
 class _Outcomes(NamedTuple):
@@ -86,6 +122,7 @@ class _Outcomes(NamedTuple):
     starts: Ints
     slots: Ints
     values: Floats
+    weights: Floats | None
 
     @classmethod
     def over(cls, rows: pd.DataFrame, view: TableView, dataset: Dataset, reach: int) -> "_Outcomes":
@@ -96,7 +133,9 @@ class _Outcomes(NamedTuple):
         placed, observed = place(rows, view.entity, dataset.time.column, axis)
         slots, source = carry(observed, limit)
         starts = np.append(np.searchsorted(slots, observed), len(slots))
-        return cls(axis, observed, starts, slots, numbers(placed["outcome"])[source])
+        values = numbers(placed["outcome"])[source]
+        weights = numbers(placed["weight"])[source] if "weight" in placed else None
+        return cls(axis, observed, starts, slots, values, weights)
 
     @staticmethod
     def scale(target: Target, periods: int) -> int:
@@ -115,13 +154,17 @@ class _Outcomes(NamedTuple):
         if target.any is not None:
             is_breach = (slots >= 0) & (total > 0)
             return np.where(is_breach, 1.0, np.where(is_enough, 0.0, np.nan))
-        mean = total / np.maximum(seen, 1)
+        if self.weights is None:
+            mean = total / np.maximum(seen, 1)
+        else:
+            mean = quotient(total, _sums(self.weights, start, end))
         return np.where(is_enough & (seen > 0), mean * self.scale(target, periods), np.nan)
 
     def last(self, slots: Ints) -> Floats:
         """Return the last outcome known at each slot, NaN where the entity had none yet."""
         at = np.searchsorted(self.observed, slots, side="right") - 1
-        values = np.append(self.values[self.starts[:-1]], np.nan)
+        known = self.values if self.weights is None else quotient(self.values, self.weights)
+        values = np.append(known[self.starts[:-1]], np.nan)
         observed = np.append(self.observed, -1)
         width = self.axis.width
         is_same = (slots >= 0) & (at >= 0) & (observed[at] // width == slots // width)

@@ -194,6 +194,30 @@ class History(Document):
         )
 
 
+class BusyHour(Document):
+    """Where t lies to the hour of the local day with the largest traffic of the days before."""
+
+    traffic: str = Field(description="a column of numbers: the volume or load of each period")
+    days: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=7, description="whole local days before that of t"
+    )
+    of: Annotated[
+        tuple[Literal["entity", "network"], ...],
+        Field(min_length=1),
+        AfterValidator(_is_free_of_repeats),
+    ] = Field(default=("entity",), description="whose busy hour: the entity's own, the network's")
+
+    def names(self) -> Iterator[str]:
+        """Yield the feature names: is_busy_hour, hours_from_busy_hour; network_ before the hour."""
+        return (name for whose in self.of for name in busy_hour_names(whose))
+
+
+def busy_hour_names(whose: Literal["entity", "network"]) -> tuple[str, str]:
+    """Name whether t lies in the busy hour, and how many hours after it, within -12 to 11."""
+    hour = "busy_hour" if whose == "entity" else "network_busy_hour"
+    return f"is_{hour}", f"hours_from_{hour}"
+
+
 def lag_name(column: str, lag: int) -> str:
     """Name the value of `column` that many grid periods ago."""
     return f"{column}_lag_{lag}"
@@ -235,6 +259,9 @@ class Features(Document):
         default=(),
         description="share of expected periods absent in each window, and time since seen",
     )
+    busy_hour: BusyHour | None = Field(
+        default=None, description="where t lies to the busy hour of the days before"
+    )
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> "Features":
@@ -261,6 +288,7 @@ class Features(Document):
             *self.calendar,
             *missing,
             *([MINUTES_SINCE_SEEN] if missing else []),
+            *(self.busy_hour.names() if self.busy_hour else ()),
             *self.categories,
         )
 
@@ -494,6 +522,12 @@ class FeatureView(Document):
                 )
         _expect_columns(dataset, "entity", [self.entity], ("string",))
         _expect_columns(dataset, "features", self.features.numeric_columns, _NUMERIC)
+        parts: tuple[Windows | History, ...] = (*self.features.windows, *self.features.history)
+        for part in parts:
+            if "sum" in part.statistics:
+                _expect_no_ratio(dataset, "statistics: [sum]", part.columns)
+        if self.features.busy_hour is not None:
+            _check_busy_hour(dataset, self.features.busy_hour)
         if self.entity in self.features.categories:
             raise ConfigurationError(
                 f"features.categories names {self.entity!r}, but the entity itself is no feature; "
@@ -525,6 +559,7 @@ class TableView(FeatureView):
             _expect_condition(dataset, "target.any", self.target.any)
         else:
             _expect_columns(dataset, "target", self.target.columns, _NUMERIC)
+            _expect_no_ratio(dataset, "target.sum", [self.target.sum or ""])
 
 
 _NUMERIC = ("float", "integer", "boolean")
@@ -548,21 +583,42 @@ def _expect_columns(
     dataset: Dataset, key: str, names: Iterable[str], types: tuple[str, ...]
 ) -> None:
     for name in names:
-        if name not in dataset.columns:
+        if name not in dataset.types:
             raise ConfigurationError(
                 f"{key} names {name!r}, which is not a column of dataset {dataset.name!r}; "
-                f"known: {', '.join(dataset.columns)}."
+                f"known: {', '.join(dataset.types)}."
             )
-        if dataset.columns[name].type not in types:
+        if dataset.types[name] not in types:
             raise ConfigurationError(
-                f"{key} names {name!r}, whose type is {dataset.columns[name].type}; "
+                f"{key} names {name!r}, whose type is {dataset.types[name]}; "
                 f"needed here: {' or '.join(types)}."
             )
 
 
+def _expect_no_ratio(dataset: Dataset, key: str, names: Iterable[str]) -> None:
+    for name in names:
+        if name in dataset.kpis and dataset.kpis[name].denominator is not None:
+            raise ConfigurationError(
+                f"{key} cannot be of {name!r}, a ratio: ratios of periods do not add up; take the "
+                "mean, which is numerators over denominators, or a KPI without a denominator."
+            )
+
+
+def _check_busy_hour(dataset: Dataset, busy_hour: BusyHour) -> None:
+    _expect_columns(dataset, "features.busy_hour.traffic", [busy_hour.traffic], _NUMERIC)
+    _expect_no_ratio(dataset, "features.busy_hour.traffic", [busy_hour.traffic])
+    period = dataset.time.period
+    if dataset.kind != "periodic" or period is None or period > timedelta(hours=1):
+        raise ConfigurationError(
+            f"features.busy_hour needs a periodic dataset of at most an hour, and {dataset.name!r} "
+            "is none: the hour with the most events may be the one of which most were delivered."
+        )
+
+
 def _expect_condition(dataset: Dataset, key: str, text: str) -> None:
     try:
-        Expression(text).evaluate(no_rows(dataset))
+        nothing = {name: pd.Series(dtype=_DTYPES[kind]) for name, kind in dataset.types.items()}
+        Expression(text).evaluate(pd.DataFrame(nothing))
     except ConfigurationError as error:
         raise ConfigurationError(f"{key} in dataset {dataset.name!r}: {error}") from error
 

@@ -37,6 +37,8 @@ PLACEHOLDER = re.compile(r"[A-Z]{2,}|[{}*…]|\bX\b")
 
 TABLES: dict[str, type[BaseModel]] = {
     "Dataset": Dataset,
+    "Dataset: each of `cumulative`": datasets.Cumulative,
+    "Dataset: each of `kpis`": datasets.Kpi,
     "Dataset: `ready`": datasets.Ready,
     "Dataset: `time`": datasets.TimeColumn,
     "Dataset: `format`": datasets.FileFormat,
@@ -46,6 +48,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "Use case: `grid`": use_cases.Grid,
     "Use case: `target`": use_cases.Target,
     "Use case: `features`": use_cases.Features,
+    "Use case: `features.busy_hour`": use_cases.BusyHour,
     "Use case: each of `features.lags`": use_cases.Lags,
     "Use case: each of `features.windows`": use_cases.Windows,
     "Use case: each of `features.history`": use_cases.History,

@@ -1,0 +1,143 @@
+"""The busy hour: the hour of the local day with the largest traffic, of an entity or the network.
+
+Two of them are in use. As a feature, the hour in which traffic averaged over some days before is
+largest (the field's time-consistent busy hour), since nobody knows at t when today's will be. As a
+metric, the hour in which a day that is over had most of its own (the bouncing one).
+
+An hour of which less than half was seen has no traffic, rather than little. The hour that the clock
+repeats in autumn is two hours, each with its own. Of equal hours the earliest counts. Where nothing
+was carried there is no busy hour.
+"""
+
+from datetime import timedelta
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rancast.datasets import Dataset
+from rancast.errors import ConfigurationError
+from rancast.kpis import aggregate, with_parts
+from rancast.local_time import hour_of_day, hours_in, local_days, local_hours
+
+Floats = NDArray[np.float64]
+
+HOUR = timedelta(hours=1)
+LEAST_SEEN = 0.5
+NETWORK = "network"
+Whose = Literal["entity", "network"]
+
+
+def hourly_traffic(
+    rows: pd.DataFrame, entity: str, traffic: str, dataset: Dataset, timezone: str
+) -> pd.DataFrame:
+    """Return [entity, hour, traffic]: the mean per period of each local hour seen well enough.
+
+    `hour` is its start in UTC. The mean, not the sum: a period that is absent was not empty.
+    Raises ConfigurationError for a dataset whose periods do not lie within an hour.
+    """
+    period = dataset.time.period
+    if period is None or period > HOUR:
+        raise ConfigurationError(
+            f"dataset {dataset.name!r} has no period of at most an hour, so that it has no busy "
+            "hour; take a dataset with time.period, such as 5min."
+        )
+    table = pd.DataFrame(
+        {
+            "entity": rows[entity].to_numpy(),
+            "hour": local_hours(rows[dataset.time.column], timezone).to_numpy(),
+            "traffic": rows[traffic].to_numpy(dtype=np.float64, na_value=np.nan),
+        }
+    )
+    table["hour"] = table["hour"].dt.tz_localize("UTC")
+    table = table[np.isfinite(table["traffic"]) & table["entity"].notna()]
+    grouped = table.groupby(["entity", "hour"], sort=True)["traffic"]
+    found = grouped.agg(["mean", "size"]).reset_index().rename(columns={"mean": "traffic"})
+    is_seen = found["size"] >= np.ceil(LEAST_SEEN * (HOUR // period))
+    hours: pd.DataFrame = found[is_seen].drop(columns="size")
+    return hours.reset_index(drop=True)
+
+
+def network_traffic(hours: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean over the entities seen in each hour, as the entity 'network'.
+
+    The mean, not the sum: a cell that did not report is no cell without traffic.
+    """
+    found = hours.groupby("hour", sort=True)["traffic"].mean().reset_index()
+    return found.assign(entity=NETWORK)[["entity", "hour", "traffic"]]
+
+
+def usual_busy_hour(
+    hours: pd.DataFrame, day: pd.Timestamp, days: int, timezone: str
+) -> "pd.Series[int]":
+    """Return entity -> hour of day, 0 to 23, in which traffic was largest over `days` before `day`.
+
+    `day` is a local date; `hours` are as of `hourly_traffic`, and later ones are ignored. Traffic
+    is averaged over all hours at which the clock showed the same.
+    """
+    dates = local_days(hours["hour"], timezone)
+    is_before = (dates >= day - pd.Timedelta(days=days)) & (dates < day)
+    before = hours[is_before]
+    shown = hour_of_day(before["hour"], timezone).rename("shown")
+    means = before.groupby([before["entity"], shown], sort=True)["traffic"].mean().reset_index()
+    busiest = _largest(means, ["entity"])
+    return busiest.set_index("entity")["shown"]
+
+
+def _largest(hours: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return the row with the largest traffic of each group, the first of equal ones."""
+    carried = hours[hours["traffic"] > 0]
+    order = carried.sort_values("traffic", ascending=False, kind="stable")
+    return order.drop_duplicates(by).sort_values(by, kind="stable", ignore_index=True)
+
+
+def position(
+    hours: pd.DataFrame,
+    entity: "pd.Series[str]",
+    time: "pd.Series[pd.Timestamp]",
+    days: int,
+    timezone: str,
+) -> tuple[Floats, Floats]:
+    """Return whether each time lies in its entity's usual busy hour, and how many hours after it.
+
+    1.0 or 0.0, and -12.0 to 11.0 by the wall clock; both NaN where there is no busy hour. Only the
+    `days` local days before that of the time are looked at.
+    """
+    busy = np.full(len(time), np.nan)
+    dates = local_days(time, timezone)
+    for day in dates.unique():
+        is_here = (dates == day).to_numpy()
+        usual = usual_busy_hour(hours, day, days, timezone)
+        busy[is_here] = usual.reindex(entity[is_here]).to_numpy(dtype=np.float64)
+    after = hour_of_day(time, timezone).to_numpy(dtype=np.float64) - busy
+    return np.where(np.isnan(busy), np.nan, after == 0), (after + 12) % 24 - 12
+
+
+def in_busy_hours(
+    rows: pd.DataFrame, dataset: Dataset, traffic: str, timezone: str, of: Whose = "entity"
+) -> pd.DataFrame:
+    """Return each KPI of the dataset in the busy hour of each local day: no feature, a metric.
+
+    Columns: entity ('network' for the network, whose KPIs are those of all entities together),
+    `day` (local date), `hour` (its start, UTC), `hours` and `hours_of_day` (how many of the day's
+    23, 24 or 25 hours were seen), the KPIs and their parts. Raises ConfigurationError for a
+    dataset without KPIs, or without periods within an hour.
+    """
+    if not dataset.kpis or dataset.entity is None:
+        raise ConfigurationError(
+            f"dataset {dataset.name!r} has no KPI of entities; declare one under 'kpis'."
+        )
+    parts = with_parts(rows, dataset)
+    parts["hour"] = local_hours(parts[dataset.time.column], timezone)
+    hours = hourly_traffic(parts, dataset.entity, traffic, dataset, timezone)
+    parts = parts.rename(columns={dataset.entity: "entity"})
+    if of == "network":
+        hours, parts = network_traffic(hours), parts.assign(entity=NETWORK)
+    hours["day"] = local_days(hours["hour"], timezone)
+    seen = hours.groupby(["entity", "day"], sort=True).size().rename("hours").reset_index()
+    busiest = _largest(hours, ["entity", "day"])[["entity", "day", "hour"]]
+    found = busiest.merge(seen, on=["entity", "day"], how="left", validate="1:1")
+    found["hours_of_day"] = [hours_in(day, timezone) for day in found["day"]]
+    values = aggregate(parts, ["entity", "hour"], dataset.kpis)
+    return found.merge(values, on=["entity", "hour"], how="left", validate="1:1")

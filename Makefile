@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check history bench ui deploy clean lock schemas onboard layout audit env up down
+.PHONY: help install demo test test-ui check history bench ui deploy clean lock schemas onboard layout audit env up down
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,16 @@ deploy: $(VENV)/.installed  ## put pools, deployments and automations on the ser
 
 test: $(VENV)/.installed node_modules/.installed  ## run all tests, on real servers
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+CHROMIUM := /usr/bin/chromium
+$(CHROMIUM):
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Debian's Chromium ..."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-dejavu-core >/dev/null; \
+	else echo "$(CHROMIUM) is missing; install it, on Debian with: sudo apt-get install chromium fonts-dejavu-core"; exit 1; fi
+
+test-ui: $(VENV)/.installed $(CHROMIUM)  ## drive both UIs with a real browser (SCREENSHOTS=1 renews docs/img)
+	@$(BIN)/python -m pytest -m ui $(if $(SCREENSHOTS),--screenshots docs/img) tests/ui $(PYTEST)
 
 check: $(VENV)/.installed  ## formatting, lint, types
 	$(BIN)/black --check --quiet flows tasks rancast tests deployments benchmarks

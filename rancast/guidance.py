@@ -98,14 +98,15 @@ def cause(message: str) -> str:
 
 def headline(failure: Failure) -> str:
     """Return a failure in a line, as the list of artifacts shows it."""
-    text = f"{failure.run}: {cause(failure.message)}"
+    kind = "" if failure.kind == CRASHED else f"{failure.kind}: "
+    text = kind + cause(failure.message)
     return text if len(text) <= HEADLINE else f"{text[:HEADLINE]}…"
 
 
 def what_to_do(failure: Failure, docs_url: str) -> str:
     """Return the page that a failed run gets as an artifact, as markdown."""
     place = address(section_of(failure.kind), docs_url)
-    kind = "" if failure.kind == CRASHED else f"**{escape(failure.kind)}** "
+    kind = "" if failure.kind == CRASHED else f"**{escape(failure.kind)}:** "
     said = cause(failure.message)
     lines = [
         f"## {escape(failure.run)}: {failure.state.lower()}",

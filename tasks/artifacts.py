@@ -1,5 +1,6 @@
 """What the Prefect UI shows of a run: pages of what came of it, how far it is, and what to do."""
 
+import re
 import time
 from collections.abc import Mapping
 from datetime import date
@@ -39,10 +40,11 @@ PROGRESS_SECONDS = 5.0
 def publish(key: str, page: str, description: str, run_id: UUID | None = None) -> None:
     """Show a page of markdown at the present run, or at another flow run; nothing secret gets out.
 
-    `key` names it over all runs, in lower case: the UI lists what each run wrote under it.
+    `key` names it over all runs: the UI lists what each run wrote under it. It may be any text, of
+    which letters and digits count.
     """
     artifact = ArtifactCreate(
-        key=key.replace("_", "-").lower(),
+        key=re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-"),
         type="markdown",
         description=scrub(description),
         data=scrub(page),
@@ -133,7 +135,8 @@ def show_night(
     this = _uuid(runtime.flow_run.id)
     parts = parts_of(this) if this else ()
     page = pages.night_page(as_of, ingested, trained, superseded_by, parts)
-    publish("night", page, summaries.night_sentence(ingested, trained, superseded_by))
+    sentence = summaries.night_sentence(ingested, trained, superseded_by)
+    publish(str(runtime.flow_run.name), page, sentence)
 
 
 @task(task_run_name="show history", cache_policy=NO_CACHE)
@@ -216,4 +219,4 @@ def explain(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
         parts=tuple(part for part in parts_of(flow_run.id) if part.state != "Completed"),
     )
     page = guidance.what_to_do(failure, docs_url())
-    publish("what-to-do", page, guidance.headline(failure), flow_run.id)
+    publish(f"what-to-do-{flow_run.name}", page, guidance.headline(failure), flow_run.id)

@@ -88,12 +88,12 @@ def test_the_page_says_cause_next_action_and_place() -> None:
         parts=(PART, PART.model_copy(update={"name": "other", "message": "Killed <b>."})),
     )
     page = what_to_do(failure, "https://wiki.example/docs")
-    assert f"**StorageUnreachable** {SAID}\n" in page
+    assert f"**StorageUnreachable:** {SAID}\n" in page
     assert "press *Retry*" in page
     assert "(https://wiki.example/docs/operations.md#storageunreachable)" in page
     assert "[training 2024-03-05 · tiny](../../runs/flow-run/0190): Failed\n" in page
     assert page.endswith("Failed. Killed &lt;b>.")
-    assert headline(failure) == f"daily 2024-03-05 · tiny: {SAID}"
+    assert headline(failure) == f"StorageUnreachable: {SAID}"
 
 
 def test_a_part_of_a_run_is_retried_with_the_whole() -> None:

@@ -1,12 +1,12 @@
 """Chromium for the tests of the UIs, and a home whose runs a deployed worker executes."""
 
-import os
-import shutil
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from tests.flows import homes
@@ -19,6 +19,9 @@ OPTIONS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 WINDOW = {"width": 1280, "height": 860}
+# charts are drawn after the page is there; only pictures wait for them
+SETTLE_MS = 2_500
+COLOURS = 48
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,13 +55,19 @@ def _loopback_only(route: Route) -> None:
 
 
 @pytest.fixture()
-def picture(request: pytest.FixtureRequest) -> Callable[..., None]:
+def picture(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
     """Take a picture of a page for the operations guide, where the run was asked for them."""
     folder: Path | None = request.config.getoption("--screenshots")
 
-    def take(page: Page, name: str, **options: Any) -> None:
-        if folder is not None:
-            page.screenshot(path=folder / f"{name}.png", **options)
+    def take(page: Page, name: str) -> None:
+        if folder is None:
+            return
+        page.wait_for_timeout(SETTLE_MS)
+        shown = Image.open(io.BytesIO(page.screenshot()))
+        # a screen has few colours, and a repository keeps every version of a picture
+        shown.quantize(COLOURS, dither=Image.Dither.NONE).save(
+            folder / f"{name}.png", optimize=True
+        )
 
     return take
 

@@ -1,6 +1,5 @@
 """Automations that automations.yaml declares, and the webhook's block; what is so already stays."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -15,10 +14,10 @@ from pydantic import Field, SecretStr
 
 from rancast.documents import Document
 from rancast.errors import ConfigurationError
+from rancast.settings import Settings
 
 FILE = Path(__file__).parent / "automations.yaml"
 TAG = "rancast"
-URL, AUTHORIZATION = "RANCAST_ALERT_URL", "RANCAST_ALERT_AUTHORIZATION"
 
 
 class Alert(Document):
@@ -74,13 +73,10 @@ def read_file() -> DeclaredFile:
         raise ConfigurationError(f"{FILE} cannot be used: {error}") from None
 
 
-def ensure_automations(client: SyncPrefectClient, variables: Mapping[str, str]) -> list[str]:
-    """Have the automations and the block as declared; return a line for each change.
-
-    `variables` may bring the webhook's address, RANCAST_ALERT_URL, and what it asks for.
-    """
+def ensure_automations(client: SyncPrefectClient, settings: Settings) -> list[str]:
+    """Have the automations and the webhook's block as declared; return a line for each change."""
     file = read_file()
-    block_id, is_changed = ensure_webhook(client, file.webhook.block, variables)
+    block_id, is_changed = ensure_webhook(client, file.webhook.block, settings)
     done = [f"block {file.webhook.block}"] if is_changed else []
     found = {
         automation.name: automation
@@ -98,22 +94,21 @@ def ensure_automations(client: SyncPrefectClient, variables: Mapping[str, str]) 
 
 
 def ensure_webhook(
-    client: SyncPrefectClient, name: str, variables: Mapping[str, str]
+    client: SyncPrefectClient, name: str, settings: Settings
 ) -> tuple[UUID | None, bool]:
     """Have the webhook's block; return its id, None without one, and whether it changed.
 
-    Without an address among the variables, a block that somebody made in the UI is used as it is.
+    Without an address in the settings, a block that somebody made in the UI is used as it is.
     """
     try:
         found = client.read_block_document_by_name(name, "webhook", include_secrets=True)
     except ObjectNotFound:
         found = None
-    url = variables.get(URL)
-    if not url:
+    if settings.alert_url is None:
         return (found.id if found else None), False
-    headers = {"Content-Type": "application/json"}
-    if variables.get(AUTHORIZATION):
-        headers["Authorization"] = variables[AUTHORIZATION]
+    url, headers = settings.alert_url.get_secret_value(), {"Content-Type": "application/json"}
+    if settings.alert_authorization is not None:
+        headers["Authorization"] = settings.alert_authorization.get_secret_value()
     if found and found.data.get("url") == url and found.data.get("headers") == headers:
         return found.id, False
     block = Webhook(url=SecretStr(url), headers=headers)

@@ -1,7 +1,6 @@
 """The deployments that prefect.yaml declares, put on a Prefect server; what is so already stays."""
 
 import re
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from rancast.documents import Document
 from rancast.errors import ConfigurationError
 
 FILE = Path(__file__).parent / "prefect.yaml"
-DEFAULTS = {"RANCAST_TIMEZONE": "UTC", "RANCAST_WORK_POOL": "rancast"}
 # as Prefect writes a variable of the environment in this file
 VARIABLE = re.compile(r"\{\{ *\$(\w+) *\}\}")
 
@@ -136,19 +134,17 @@ class DeclaredFile(Document):
         return self
 
 
-def read_declared(variables: Mapping[str, str]) -> tuple[Declared, ...]:
-    """Read the file with `variables`, such as the environment, in their places.
+def read_declared(timezone: str = "UTC", work_pool: str = "rancast") -> tuple[Declared, ...]:
+    """Read the file with the operator's time zone and the work pool in their places.
 
     Raises ConfigurationError for a key, cron line or time zone that cannot be.
     """
-    known = DEFAULTS | {name: variables[name] for name in DEFAULTS if variables.get(name)}
+    known = {"RANCAST_TIMEZONE": timezone, "RANCAST_WORK_POOL": work_pool}
     try:
         filled = VARIABLE.sub(lambda found: known[found[1]], FILE.read_text())
         return DeclaredFile.model_validate(yaml.safe_load(filled)).deployments
     except KeyError as error:
-        raise ConfigurationError(
-            f"{FILE} asks for {error}; it knows {', '.join(DEFAULTS)}."
-        ) from None
+        raise ConfigurationError(f"{FILE} asks for {error}; it knows {', '.join(known)}.") from None
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{FILE} with {known} cannot be used: {error}") from None
 

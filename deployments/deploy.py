@@ -4,11 +4,10 @@ import os
 import sys
 from collections.abc import Iterator
 
-from dotenv import dotenv_values
 from prefect.client.orchestration import get_client
 
-from deployments.automations import URL, ensure_automations
-from deployments.declared import DEFAULTS, apply, read_declared
+from deployments.automations import ensure_automations
+from deployments.declared import apply, read_declared
 from deployments.pools import ensure_pool
 from deployments.results import BLOCK, ensure_results
 from rancast.errors import ConfigurationError, RancastError
@@ -23,20 +22,14 @@ def main() -> int:
         print(f"\nNothing more was deployed: {error}", file=sys.stderr)
         return 1
     print("Nothing had to be changed." if not done else f"{len(done)} things made or changed.")
-    if not variables().get(URL):
-        print(f"{URL} is unset: alerts go to the block rancast-alerts, if somebody has made it.")
+    if load_settings().alert_url is None:
+        print("RANCAST_ALERT_URL is unset: alerts go where the block rancast-alerts says, if any.")
     return 0
 
 
 def _said(line: str) -> str:
     print(line, flush=True)
     return line
-
-
-def variables() -> dict[str, str]:
-    """Return what is set for deploying; the environment goes before RANCAST_HOME/.env."""
-    file = dotenv_values(load_settings().home / ".env")
-    return {name: value for name, value in {**file, **os.environ}.items() if value}
 
 
 def deploy() -> Iterator[str]:
@@ -51,19 +44,18 @@ def deploy() -> Iterator[str]:
             "PREFECT_API_URL=http://127.0.0.1:4200/api, or look at the embedded server with "
             "`make ui`, which deploys by itself."
         )
-    given = variables()
-    declared = read_declared(given)
-    pool = given.get("RANCAST_WORK_POOL", DEFAULTS["RANCAST_WORK_POOL"])
-    if ensure_results(load_settings()):
+    settings = load_settings()
+    declared = read_declared(settings.timezone, settings.work_pool)
+    if ensure_results(settings):
         yield f"block {BLOCK}"
     with get_client(sync_client=True) as client:
-        for name, kind in ((pool, "process"), (f"{pool}-docker", "docker")):
-            if ensure_pool(client, name, kind):
-                yield f"work pool {name}"
+        for suffix, kind in (("", "process"), ("-docker", "docker")):
+            if ensure_pool(client, settings.work_pool + suffix, kind):
+                yield f"work pool {settings.work_pool + suffix}"
         for one in declared:
             if apply(client, one)[1]:
                 yield f"deployment {one.name}"
-        yield from ensure_automations(client, given)
+        yield from ensure_automations(client, settings)
 
 
 if __name__ == "__main__":

@@ -186,5 +186,5 @@ def deploy() -> dict[str, UUID]:
 
     with get_client(sync_client=True) as client:
         ensure_pool(client, WORK_POOL, "process")
-        declared = read_declared(os.environ | {"RANCAST_WORK_POOL": WORK_POOL})
+        declared = read_declared(load_settings().timezone, WORK_POOL)
         return {one.name: apply(client, one, is_active=False)[0] for one in declared}

@@ -48,6 +48,14 @@ class Settings(BaseSettings):
     workers: int = Field(default=4, ge=1, le=64, validation_alias="RANCAST_WORKERS")
     docs_url: str = Field(default="", validation_alias="RANCAST_DOCS_URL")
 
+    # read by `make deploy` only
+    timezone: str = Field(default="UTC", validation_alias="RANCAST_TIMEZONE")
+    work_pool: str = Field(default="rancast", validation_alias="RANCAST_WORK_POOL")
+    alert_url: SecretStr | None = Field(default=None, validation_alias="RANCAST_ALERT_URL")
+    alert_authorization: SecretStr | None = Field(
+        default=None, validation_alias="RANCAST_ALERT_AUTHORIZATION"
+    )
+
     @field_validator("task_runner")
     @classmethod
     def _is_known_runner(cls, value: str) -> str:

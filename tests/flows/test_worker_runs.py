@@ -61,7 +61,7 @@ def test_each_deployment_runs_through_a_worker(deployed: Deployed, home: Path) -
     deployed.wait(deployed.run("rollback", given, env), ["Rolled back"])
     assert champion(home) == 1
     tried = {*(name.split()[0] for name in ended), "training", "promotion", "rollback"}
-    assert tried == {one.name for one in read_declared({})}
+    assert tried == {one.name for one in read_declared()}
 
 
 def test_a_killed_backfill_goes_on_where_it_was(

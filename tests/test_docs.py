@@ -16,8 +16,9 @@ from pydantic.fields import FieldInfo
 
 from rancast import datasets, errors, use_cases
 from rancast.datasets import Dataset
-from rancast.expectations import parse_suite
 from rancast.documents import parse_yaml
+from rancast.expectations import parse_suite
+from rancast.guidance import CRASHED, FOREIGN, NEXT, section_of
 from rancast.schemas import KINDS, schema_text
 from rancast.settings import Settings
 from rancast.use_cases import UseCase, short_duration
@@ -238,6 +239,43 @@ def test_every_error_has_its_section_in_the_operations_page() -> None:
     }
     sections = re.findall(r"^### `(\w+)`$", read("docs/operations.md"), flags=re.MULTILINE)
     assert classes - set(sections) == set()
+
+
+def test_every_place_that_a_failure_names_is_on_the_operations_page() -> None:
+    """The section that an error, an alarm or a page of a run sends its reader to is there."""
+    kinds = [name for name in vars(errors) if name in NEXT] + [CRASHED, FOREIGN, "KeyError"]
+    named = {section_of(kind) for kind in kinds}
+    for package in (*PACKAGES, "deployments"):
+        for path in (ROOT / package).iterdir():
+            if path.suffix in (".py", ".yaml"):
+                text = path.read_text(encoding="utf-8")
+                named |= set(re.findall(r"docs/operations\.md#([\w-]+)", text))
+    assert len(named) > len(kinds) and named - anchors(DOCS / "operations.md") == set()
+
+
+def test_every_artifact_is_explained() -> None:
+    """Whatever key a page is published under, the table of artifacts says what it holds."""
+    keys = set()
+    for path in (ROOT / "tasks").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        keys |= set(re.findall(r'(?:publish\(|key=|key = )f"([a-z-]+)-\{', text))
+    section = read("docs/operations.md").split("### Artifacts")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    explained = " ".join(rows)
+    assert {"what-to-do", "validation", "plan"} <= keys
+    assert [key for key in sorted(keys) if f"`{key}-" not in explained] == []
+
+
+def test_every_picture_is_shown() -> None:
+    """No picture is kept that no page shows, and none is large."""
+    shown = {
+        target
+        for name in NAMES
+        for target in re.findall(r"\]\(([\w./-]*img/[\w-]+\.png)\)", read(name))
+    }
+    kept = sorted((DOCS / "img").glob("*.png"))
+    assert {path.name for path in kept} == {target.rpartition("/")[2] for target in shown}
+    assert [path.name for path in kept if path.stat().st_size > 80_000] == []
 
 
 # --- settings -----------------------------------------------------------------------------------

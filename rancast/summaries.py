@@ -27,7 +27,7 @@ def ingest_sentence(ingested: Ingested) -> str:
     """Return what an ingest came to, as one line for the run's state."""
     days = len(ingested.partitions) + len(ingested.missing)
     refused = [facts.date.isoformat() for facts in ingested.partitions if facts.is_refused]
-    parts = [f"{days} day{'' if days == 1 else 's'}, {ingested.computed} validated now"]
+    parts = [f"{days} day{'' if days == 1 else 's'}, {ingested.computed} validated in this run"]
     if refused:
         parts.append(f"{len(refused)} refused ({_some(refused)})")
     if ingested.missing:

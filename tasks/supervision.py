@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from rancast.markdown import escape
 from rancast.settings import load_settings
 from rancast.supervision import (
     Alarm,
@@ -18,6 +18,7 @@ from rancast.supervision import (
     watched_days,
 )
 from rancast.use_cases import UseCase, known_use_cases, load_use_case
+from tasks.artifacts import publish
 from tasks.clock import now
 from tasks.events import DEADLINE_AT_RISK, DEADLINE_MISSED, announce
 from tasks.redaction import redacted
@@ -126,11 +127,8 @@ def _raise_alarm(alarm: Alarm) -> bool:
         {"use_case": alarm.use_case, "day": alarm.day.isoformat()},
     )
     if is_new:
-        create_markdown_artifact(
-            key=f"deadline-{alarm.use_case.replace('_', '-')}",
-            markdown=f"## Deadline {alarm.kind}\n\n{alarm.sentence}",
-            description=f"{alarm.use_case}: the last deadline that was at risk or missed",
-        )
+        page = f"## Deadline {alarm.kind}\n\n{escape(alarm.sentence)}"
+        publish(f"deadline-{alarm.use_case}", page, alarm.sentence)
     return is_new
 
 

@@ -204,10 +204,31 @@ def test_coverage_counts_periods_of_the_day_once() -> None:
     assert sort(rows, dataset(tolerance="10min")).report.coverage == 0.5
 
 
+def test_who_is_expected_and_has_no_good_row_is_absent() -> None:
+    """Silent entities and those whose rows were all set aside are counted, and some are named."""
+    rows = frame(GOOD, ("B", "2024-03-05T00:00Z", -1.0))
+    found = sort(rows, register=("A", "B", "C", "c ll 8")).report.attendance
+    assert found is not None
+    assert (found.expected, found.absent, found.examples) == (3, 2, ("B", "C"))
+    many = tuple("DEFGHIJKLMNOPQRSTUVWXYZ")
+    found = sort(frame(GOOD), register=many).report.attendance
+    assert found is not None
+    assert (found.absent, len(found.examples)) == (23, 10)
+
+
+def test_absent_subscribers_are_counted_and_not_named() -> None:
+    """Even pseudonyms of who did not report stay out of the report."""
+    private = dataset(pseudonymise={"cell": "subscriber"})
+    found = sort(frame(GOOD), private, register=("A", "B")).report.attendance
+    assert found is not None
+    assert (found.absent, found.examples) == (1, ())
+
+
 def test_events_have_no_coverage() -> None:
     """Nobody knows how many events a day should have had."""
     events = dataset(kind="events", time={"column": "at"})
-    assert sort(frame(("A", "2024-03-05T00:00Z", 1.0)), events).report.coverage is None
+    report = sort(frame(("A", "2024-03-05T00:00Z", 1.0)), events).report
+    assert report.coverage is None and report.attendance is None
 
 
 GOOD, BAD = ("A", "2024-03-05T00:00Z", 1.0), ("B", "2024-03-05T00:00Z", -1.0)

@@ -3,6 +3,7 @@
 import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,19 @@ def test_leaderboard_lists_whoever_has_no_metric() -> None:
     assert size(board)[1] > 300
     with pytest.raises(EvidenceError, match="nobody has average_precision"):
         plots.leaderboard({"broken": evaluation(None)}, {}, "average_precision")
+
+
+def test_coverage_shows_a_day_and_a_year() -> None:
+    """One day, many days with refused and missing ones, and missing days alone are drawn; without
+    any day there is nothing to draw."""
+    first = date(2024, 3, 1)
+    days = {first + timedelta(days=index): 0.9 for index in range(365)}
+    missing = [first + timedelta(days=365)]
+    one = plots.coverage_by_day({first: 1.0}, (), (), "kpis")
+    assert size(one) == size(plots.coverage_by_day(days, [first], missing, "kpis"))
+    assert plots.coverage_by_day({}, (), missing, "kpis") != one
+    with pytest.raises(EvidenceError, match="kpis has no day"):
+        plots.coverage_by_day({}, (), (), "kpis")
 
 
 def test_exploring_page_is_self_contained() -> None:

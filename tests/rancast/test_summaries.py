@@ -127,16 +127,20 @@ def test_a_decision_left_to_people_says_how_they_were_asked(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("refused", "missing", "said"),
     [
-        ((), (), "1 day, 0 validated now; 9 rows curated, 1 quarantined."),
-        ((2,), (), "2 days, 0 validated now, 1 refused (2024-03-02); 9 rows curated, 5 quar"),
+        ((), (), "1 day, 0 validated in this run; 9 rows curated, 1 quarantined."),
+        (
+            (2,),
+            (),
+            "2 days, 0 validated in this run, 1 refused (2024-03-02); 9 rows",
+        ),
         ((2, 3, 4, 5), (), "4 refused (2024-03-05, 2024-03-04, 2024-03-03, …);"),
-        ((), (9,), "2 days, 0 validated now, 1 without a file (2024-03-09); 9 rows"),
+        ((), (9,), "2 days, 0 validated in this run, 1 without a file (2024-03-09); 9 rows"),
     ],
 )
 def test_an_ingest_is_one_sentence(
     refused: tuple[int, ...], missing: tuple[int, ...], said: str
 ) -> None:
-    """How many days, how many of them were validated now, refused or absent, and the rows."""
+    """How many days, how many of them were validated in this run, refused or absent, and the rows."""
     days = [partition(day, is_refused=True, rows=EMPTY) for day in refused]
     absent = tuple(date(2024, 3, day) for day in missing)
     found = ingested(partition(1), *days, missing=absent).model_copy(update={"computed": 0})
@@ -146,5 +150,5 @@ def test_an_ingest_is_one_sentence(
 def test_a_night_is_told_part_by_part(tmp_path: Path) -> None:
     """Each dataset and use case has its sentence, and a night that was superseded says by which."""
     told = night_sentence([ingested(partition(1))], [outcome(tmp_path, decision(False))], None)
-    assert told.startswith("kpis: 1 day, 1 validated now") and "tiny: Not promoted" in told
+    assert told.startswith("kpis: 1 day, 1 validated in this run") and "tiny: Not promoted" in told
     assert "left to daily 2024-03-06" in night_sentence([], [], "daily 2024-03-06")

@@ -191,10 +191,11 @@ def test_files_of_two_feeds_are_told_apart() -> None:
 
 def test_what_the_reader_would_reject_becomes_text() -> None:
     """A second look by the product's own reader: a column it cannot type loses no row."""
-    cells = ["1e400", *["1.5"] * 30]
-    rows = [(at, "A", cell) for at, cell in zip(stamps(31), cells, strict=True)]
-    found = drafted(csv("timestamp,cell_id,load", rows))
-    assert found.dataset.columns["load"].type == "string"
+    repaired = ["soon", *stamps(39)]
+    rows = [(at, "A", cell, 1.5) for at, cell in zip(stamps(40), repaired, strict=True)]
+    found = drafted(csv("timestamp,cell_id,repaired_on,load", rows))
+    assert found.dataset.columns["repaired_on"].type == "string"
+    assert "1 cell would be rejected as timestamp" in found.dataset_yaml
 
 
 def test_a_table_is_typed_for_an_audit() -> None:

@@ -51,6 +51,8 @@ def test_what_cannot_be_read_goes_with_the_record_before_it() -> None:
     """So that ingestion sees the broken record, and says what is wrong with it."""
     parts = split_by_day("a.csv", HEADER + FIRST + SECOND + b"soon,A,1,z\n", cells())
     assert parts == {D1: HEADER + FIRST, D2: HEADER + SECOND + b"soon,A,1,z\n"}
+    parts = split_by_day("a.csv", HEADER + FIRST + b"soon,A,1,z\n" + SECOND, cells())
+    assert parts == {D1: HEADER + FIRST + b"soon,A,1,z\n", D2: HEADER + SECOND}
 
 
 def test_a_cell_with_a_line_break_is_not_torn() -> None:

@@ -105,6 +105,15 @@ def test_a_sample_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert all(len(file.data) <= 100 for file in read_sample(find_files(tmp_path)))
 
 
+def test_a_head_ends_with_a_whole_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line break within quotes is no end: the cut moves to the record before."""
+    (tmp_path / "a.csv").write_text('at,note\n1,x\n2,"two\nlines"\n3,y\n4,z\n')
+    for most, last in ((1, "1,x"), (2, "1,x"), (3, '2,"two\nlines"')):
+        monkeypatch.setattr("deployments.samples.MOST_ROWS", most)
+        (file,) = read_sample(find_files(tmp_path))
+        assert file.data.decode().endswith(f"{last}\n")
+
+
 def test_a_parquet_head_keeps_its_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first rows, as Parquet."""
     frame = pd.DataFrame({"at": pd.date_range("2024-03-01", periods=50, freq="h"), "load": 1.5})

@@ -140,7 +140,7 @@ def test_a_decision_left_to_people_says_how_they_were_asked(tmp_path: Path) -> N
 def test_an_ingest_is_one_sentence(
     refused: tuple[int, ...], missing: tuple[int, ...], said: str
 ) -> None:
-    """How many days, how many of them were validated in this run, refused or absent, and the rows."""
+    """How many days, how many of them it validated, refused and missed, and the rows."""
     days = [partition(day, is_refused=True, rows=EMPTY) for day in refused]
     absent = tuple(date(2024, 3, day) for day in missing)
     found = ingested(partition(1), *days, missing=absent).model_copy(update={"computed": 0})

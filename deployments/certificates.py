@@ -47,6 +47,7 @@ def make(folder: Path) -> bool:
     is_there = all((folder / name).is_file() for name in (f"{AUTHORITY}.pem", *names))
     if is_there and _ends(folder / f"{AUTHORITY}.pem") - datetime.now(UTC) > RENEWED_BEFORE:
         return False
+    folder.mkdir(parents=True, exist_ok=True)
     for name, data in _signed().items():
         path = folder / name
         path.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from rancast.errors import ConfigurationError
 from rancast.settings import Settings
+from tasks.runners import KeepsResults
 
 CONNECT_S = 20
 TLS = {
@@ -26,7 +27,7 @@ TLS = {
 }
 
 
-class Runner(DaskTaskRunner):
+class Runner(KeepsResults, DaskTaskRunner):
     """Prefect's runner of tasks on Dask, whose error says which setting led to the address."""
 
     @property
@@ -51,7 +52,7 @@ def dask_runner(settings: Settings) -> DaskTaskRunner:
     Raises ConfigurationError where a certificate is not configured or not there.
     """
     if settings.task_runner == "dask":
-        return DaskTaskRunner(cluster=_embedded(settings.workers))
+        return Runner(cluster=_embedded(settings.workers))
     security = Security(require_encryption=True)
     for field, name in TLS.items():
         path = getattr(security, field)

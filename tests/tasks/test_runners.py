@@ -20,7 +20,7 @@ def test_settings_choose_the_runner_at_the_start_of_a_run(
     monkeypatch.setenv("RANCAST_TASK_RUNNER", name)
     monkeypatch.setenv("RANCAST_WORKERS", "3")
     started = runner.duplicate()
-    assert type(started) is kind
+    assert isinstance(started, kind)
     assert started._max_workers == 3  # type: ignore[attr-defined]
 
 

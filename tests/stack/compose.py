@@ -127,6 +127,11 @@ class Service:
         """Where the service writes."""
         return self.folder.with_suffix(".log")
 
+    @property
+    def directory(self) -> str:
+        """The working directory."""
+        return self.paths.get(self.declared.get("working_dir", ""), str(self.folder))
+
     def lay_out(self, volumes: Path) -> None:
         """Make the folder of the service's files, and note which path of it is which here."""
         self.folder.mkdir(parents=True)
@@ -204,12 +209,11 @@ class Service:
 
     def start(self) -> None:
         """Start the process, in a group of its own under a guard that ends with the tests."""
-        directory = self.paths.get(self.declared.get("working_dir", ""), str(self.folder))
         with self.log.open("ab") as sink:
             self.process = subprocess.Popen(
                 [*GUARD, *self.command(self.declared["command"])],
                 env=self.environment(),
-                cwd=directory,
+                cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -306,6 +310,24 @@ class Stack:
             for name, wait in (service.declared.get("depends_on") or {}).items()
             if wait["required"] or name in self.services
         )
+
+    def again(self, name: str) -> str:
+        """Run a one-shot once more, as the next start would; return what it printed.
+
+        Raises RuntimeError, with what it printed, where it fails.
+        """
+        service = self.services[name]
+        done = subprocess.run(
+            service.command(service.declared["command"]),
+            env=service.environment(),
+            cwd=service.directory,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{name} again: {done.stdout}\n{done.stderr}")
+        return done.stdout
 
     def down(self) -> None:
         """End every process and whatever it has started, which may be groups of their own."""

@@ -1,6 +1,6 @@
 """promotion: a registered version becomes champion because a person said so, asked or unasked."""
 
-from prefect import flow, suspend_flow_run
+from prefect import flow
 
 from rancast.approvals import Ending, promoted
 from rancast.champions import Change, is_declared
@@ -8,14 +8,13 @@ from rancast.errors import ModelRefused
 from rancast.settings import load_settings
 from rancast.use_cases import load_use_case
 from tasks.approvals import (
-    WAIT_SECONDS,
     consider,
     decide_again,
     ended,
     prepare_question,
-    question_form,
     record_rejection,
     take_answer,
+    wait_for_answer,
 )
 from tasks.artifacts import explain, show_ending, show_history
 from tasks.forms import UseCaseName
@@ -55,9 +54,7 @@ def promotion(
     why = consider(asked, None)
     if why is not None:
         return _ended(use_case, decide_again(asked, why))
-    form = suspend_flow_run(
-        wait_for_input=question_form(asked), key="question", timeout=WAIT_SECONDS
-    )
+    form = wait_for_answer(asked)
     answer = take_answer(form.decision, form.reason, form.name)
     why = consider(asked, answer)
     if why is not None:

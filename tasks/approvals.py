@@ -4,14 +4,14 @@ from collections.abc import Collection
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from prefect import task
+from prefect import suspend_flow_run, task
 from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.input import RunInput
 from prefect.runtime import flow_run
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from rancast.approvals import (
     ANSWER_WITHIN,
@@ -218,9 +218,21 @@ def _last_question(use_case: str, version: int) -> dict[str, Any] | None:
     return open_ledger().pinned(f"approvals/{use_case}/{version}-{max(sequences)}")
 
 
-def question_form(asked: Asked) -> type[AnswerForm]:
-    """Return the form that the Prefect UI shows for a question."""
-    return AnswerForm.with_initial_data(description=description(asked.question, asked.links))
+def wait_for_answer(asked: Asked) -> AnswerForm:
+    """Suspend this run until the form in the UI is answered; a resumed run gets what it says.
+
+    Called by the flow itself, since a task cannot suspend. Raises ConfigurationError in a run that
+    was ended without an answer and then retried: a form can be shown once.
+    """
+    form = AnswerForm.with_initial_data(description=description(asked.question, asked.links))
+    try:
+        return suspend_flow_run(wait_for_input=form, key="question", timeout=WAIT_SECONDS)
+    except ValidationError as error:
+        name, version = asked.question.use_case, asked.question.version
+        raise ConfigurationError(
+            f"The question about version {version} of {name} was ended without an answer, and a "
+            f"run can ask once; {by_hand(name, version)}."
+        ) from error
 
 
 # --- the answer ---------------------------------------------------------------------------------

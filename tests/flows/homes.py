@@ -112,6 +112,14 @@ def registry(home: Path) -> dict[str, list[tuple[Any, ...]]]:
         return {name: database.execute(query).fetchall() for name, query in queries.items()}
 
 
+def model_file(home: Path, version: int, use_case: str = "tiny") -> Path:
+    """Return where MLflow keeps the model of a version."""
+    query = "SELECT source FROM model_versions WHERE name = ? AND version = ?"
+    with sqlite3.connect(home / ".local" / "mlflow" / "mlflow.db") as database:
+        (source,) = database.execute(query, (use_case, version)).fetchone()
+    return Path(source.removeprefix("file://")) / "model.skops"
+
+
 def half_written(home: Path) -> list[str]:
     """Return the lake's data files whose name is not the SHA-256 of their content."""
     return [

@@ -119,6 +119,14 @@ def answer(deployed: Deployed, run: UUID, **given: str) -> dict[str, Any]:
         return said
 
 
+def retry(deployed: Deployed, run: UUID) -> None:
+    """Press Retry, as the UI does."""
+    from prefect.states import AwaitingRetry
+
+    with deployed.client() as client:
+        client.set_flow_run_state(run, AwaitingRetry(), force=True)
+
+
 def form(deployed: Deployed, run: "FlowRun") -> tuple[str, dict[str, Any]]:
     """Return what the form says, and its schema."""
     assert run.state is not None and run.state.state_details.run_input_keyset is not None
@@ -146,7 +154,8 @@ def test_a_night_asks_and_goes_on_and_an_approval_promotes(
 ) -> None:
     """A night through the worker keeps the champion and starts one question, which waits without a
     process; the form says what is decided; an answer without a name is refused; approved, the
-    version is checked and champion, with the person's name and reason in the history."""
+    version is checked and champion, with the person's name and reason in the history. Where that
+    fails, a retry goes on with the same answer."""
     night = deployed.run(
         "daily", {"use_cases": ["tiny"], "as_of": NEXT.isoformat()}, environment_of(asking)
     )
@@ -165,8 +174,15 @@ def test_a_night_asks_and_goes_on_and_an_approval_promotes(
     assert refused["status"] == "REJECT"
     assert deployed.wait(run.id, ["Suspended"]).id == run.id
 
+    model = homes.model_file(asking, 2)
+    original = model.read_bytes()
+    model.write_bytes(b"damaged")
     said = answer(deployed, run.id, decision="approve", reason="quieter", name="Grace")
     assert said["status"] == "ACCEPT"
+    deployed.wait(run.id, ["Failed"])
+    assert known().champion.version == WEAK
+    model.write_bytes(original)
+    retry(deployed, run.id)
     ended = deployed.wait(run.id, ["Promoted"])
     assert ended.state is not None and ended.state.message is not None
     assert "Version 2 of tiny (ridge) is champion, by Grace (as declared)" in ended.state.message

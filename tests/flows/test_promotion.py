@@ -13,7 +13,6 @@ from flows.daily import daily
 from flows.promotion import promotion
 from flows.rollback import rollback
 from rancast.champions import Pointer
-from rancast.documents import sha256
 from rancast.errors import (
     ConfigurationError,
     ModelRefused,
@@ -69,14 +68,6 @@ def known() -> Pointer:
 def aliases() -> dict[str, int]:
     """Return what outsiders see."""
     return Registry(load_settings().tracking).aliases("tiny")
-
-
-def model_file(home: Path, version: int) -> Path:
-    """Return where MLflow keeps a version's model."""
-    tags = Registry(load_settings().tracking).tags_of("tiny", version)
-    assert tags is not None
-    files = (home / ".local/mlflow/artifacts").rglob("model.skops")
-    return next(f for f in files if sha256(f.read_bytes()) == tags["rancast.model_sha256"])
 
 
 @contextmanager
@@ -167,7 +158,7 @@ def test_a_damaged_version_is_refused_before_anything_is_touched(
     kept_home: Path, name: str, sentence: str
 ) -> None:
     """Other bytes than those recorded, or a description that cannot be read, promote nobody."""
-    model_file(kept_home, 2).with_name(name).write_bytes(b"other")
+    homes.model_file(kept_home, 2).with_name(name).write_bytes(b"other")
     with pytest.raises(ModelRefused, match=sentence):
         promotion("tiny", 2, "why", "Ada")
     assert known().sequence == 1 and aliases() == {"champion": 1}
@@ -185,7 +176,7 @@ def test_a_model_whose_features_are_gone_is_refused(kept_home: Path) -> None:
 
 def tamper_bytes(home: Path) -> None:
     """Change the stored model of version 2."""
-    model_file(home, 2).write_bytes(b"other")
+    homes.model_file(home, 2).write_bytes(b"other")
 
 
 def tamper_alias(home: Path) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from rancast.audit_findings import Audit, Bounds, Check, Checked, Finding, Rule, not_checked
 from rancast.audit_future import check_future
-from rancast.audit_material import Material
+from rancast.audit_material import AuditView, Material
 from rancast.audit_oracles import check_single, check_target
 from rancast.audit_relations import (
     check_contradictions,
@@ -25,16 +25,9 @@ from rancast.audit_relations import (
 from rancast.audit_splits import check_collapse, check_split, pairs_of
 from rancast.datasets import Dataset
 from rancast.errors import ConfigurationError, EvidenceError
-from rancast.use_cases import RESERVED, Problem, TableView, UseCase
+from rancast.use_cases import RESERVED, Problem, UseCase
 
 FEW_VALUES = 10
-
-
-class AuditView(TableView):
-    """The part of a use case that an audit of its training table depends on."""
-
-    seed: int
-    bounds: Bounds = Bounds()
 
 
 def view_of(case: UseCase) -> AuditView:
@@ -90,7 +83,7 @@ def audit(
         "split",
         lambda: check_split(material, pairs_of(material, view.split.folds, embargo), embargo),
     )
-    book.ask("future", lambda: check_future(curated, view, dataset, days, view.bounds, view.seed))
+    book.ask("future", lambda: check_future(curated, view, dataset, days))
     book.ask("collapse", lambda: check_collapse(sample, embargo, view.bounds, view.seed))
     return _audit(material, sample, "y", book)
 

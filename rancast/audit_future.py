@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from rancast import features
-from rancast.audit_findings import Bounds, Checked, Finding
+from rancast.audit_findings import Checked, Finding
+from rancast.audit_material import AuditView
 from rancast.datasets import ColumnType, Dataset
 from rancast.use_cases import FeatureView
 
@@ -17,11 +18,9 @@ Build = Callable[[list[pd.DataFrame], FeatureView, Dataset, date], pd.DataFrame]
 
 def check_future(
     curated: list[pd.DataFrame],
-    view: FeatureView,
+    view: AuditView,
     dataset: Dataset,
     days: list[date],
-    bounds: Bounds,
-    seed: int,
     build: Build = features.build,
 ) -> Checked:
     """Refuse features that change when every row after t is replaced by noise, or is gone.
@@ -29,8 +28,9 @@ def check_future(
     For a few of `days`, t being the middle one of the day's times. `curated` holds those days and
     what their features look back on.
     """
-    random = np.random.default_rng(seed)
-    chosen = sorted(random.choice(len(days), size=min(bounds.days, len(days)), replace=False))
+    random = np.random.default_rng(view.seed)
+    count = min(view.bounds.days, len(days))
+    chosen = sorted(random.choice(len(days), size=count, replace=False))
     changed: dict[str, int] = {}
     compared = 0
     for place in chosen:

@@ -6,14 +6,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rancast.audit_findings import Bounds
 from rancast.errors import EvidenceError
-from rancast.use_cases import Problem
+from rancast.use_cases import Problem, TableView
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
 LEAST_ROWS = 30
 FOLDS = 3
+
+
+class AuditView(TableView):
+    """The part of a use case that an audit of its training table depends on."""
+
+    seed: int
+    bounds: Bounds = Bounds()
 
 
 class Material(NamedTuple):

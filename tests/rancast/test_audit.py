@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from rancast import features
-from rancast.audit import AuditView, audit, audit_table, view_of
+from rancast.audit import audit, audit_table, view_of
 from rancast.audit_findings import Audit, Bounds, Finding, audit_markdown, audit_rows
 from rancast.audit_future import check_future
-from rancast.audit_material import Material
+from rancast.audit_material import AuditView, Material
 from rancast.audit_splits import Pair, check_split
 from rancast.datasets import Dataset
 from rancast.documents import canonical_json
@@ -297,7 +297,7 @@ CASE = use_case(
 
 def test_features_that_look_back_stay_when_the_future_is_noise() -> None:
     """Bit for bit, for every kind of feature."""
-    checked = check_future(history(), CASE.feature_view(), KPI, DAYS[1:], Bounds(), 1)
+    checked = check_future(history(), view_of(CASE), KPI, DAYS[1:])
     assert checked.findings == () and checked.detail.startswith("288 rows of 2 days")
 
 
@@ -310,7 +310,7 @@ def test_a_feature_that_looks_ahead_is_refused() -> None:
         X = features.build(curated, view, given, day)
         return X.assign(daily_mean=X.groupby("cell")["load"].transform("mean"))
 
-    checked = check_future(history(), CASE.feature_view(), KPI, DAYS[1:], Bounds(), 1, build=leaky)
+    checked = check_future(history(), view_of(CASE), KPI, DAYS[1:], build=leaky)
     (finding,) = checked.findings
     assert (finding.severity, finding.columns) == ("refuse", ("daily_mean",))
     assert finding.evidence == {"rows": 288, "of": 288}

@@ -194,7 +194,8 @@ def start_deployed(servers: real.Servers) -> Deployed:
         "deployed-worker",
         work,
         lambda port: f"http://127.0.0.1:{port}/health",
-        WORKER | {"PREFECT_API_URL": api_url},
+        # for runs that bring no home of their own
+        WORKER | {"PREFECT_API_URL": api_url, "RANCAST_HOME": str(_home_of(servers))},
     )
     return Deployed(api_url, servers)
 
@@ -203,6 +204,10 @@ WORKER_COMMAND = [
     *(sys.executable, "-m", "prefect", "worker", "start"),
     *("--pool", WORK_POOL, "--type", "process", "--with-healthcheck"),
 ]
+
+
+def _home_of(servers: real.Servers) -> Path:
+    return servers.folder / "deployed-home"
 
 
 def _home(folder: Path) -> Path:

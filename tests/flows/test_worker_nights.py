@@ -95,7 +95,7 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
         proxy.fault = die_at_the_alias
         env = environment_of(home, MLFLOW_TRACKING_URI=f"http://{proxy.address}")
         del env["RANCAST_HOME"]  # each worker has its own
-        run_id = in_worker(deployed, env, home, tmp_path / "first")
+        run_id = deployed.run("daily", {"use_cases": ["tiny"], "as_of": str(AS_OF)}, env)
         deployed.wait(run_id, ["Failed"], 240)
         steps = homes.count_steps(home)
         assert steps["fit_candidate"] == 2
@@ -116,15 +116,6 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
     pointer = Pointer.model_validate_json(homes.pointer(home) or b"")
     assert (pointer.sequence, pointer.champion.version) == (1, 1)
     assert runs_and_versions(mlflow) == (3, 1, {"champion": 1})
-
-
-def in_worker(deployed: Deployed, env: dict[str, str], home: Path, folder: Path) -> UUID:
-    """Run the main job in a worker with a home of its own until it is over; return its id."""
-    settings = {"RANCAST_HOME": str(home)}
-    with deployed.second_worker(folder / "home", folder / "cwd", settings):
-        run_id = deployed.run("daily", {"use_cases": ["tiny"], "as_of": str(AS_OF)}, env)
-        deployed.wait(run_id, ["Failed", "Completed"], 240)
-    return run_id
 
 
 def retry(deployed: Deployed, run_id: UUID) -> None:

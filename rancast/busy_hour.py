@@ -46,11 +46,10 @@ def hourly_traffic(
     table = pd.DataFrame(
         {
             "entity": rows[entity].to_numpy(),
-            "hour": local_hours(rows[dataset.time.column], timezone).to_numpy(),
+            "hour": local_hours(rows[dataset.time.column], timezone).array,
             "traffic": rows[traffic].to_numpy(dtype=np.float64, na_value=np.nan),
         }
     )
-    table["hour"] = table["hour"].dt.tz_localize("UTC")
     table = table[np.isfinite(table["traffic"]) & table["entity"].notna()]
     grouped = table.groupby(["entity", "hour"], sort=True)["traffic"]
     found = grouped.agg(["mean", "size"]).reset_index().rename(columns={"mean": "traffic"})

@@ -74,6 +74,18 @@ class Hierarchy(NamedTuple):
         levels = {level: found[level].mask(is_over).array for level in self.levels}
         return pd.DataFrame(levels, index=entity.index)
 
+    def between(self, start: pd.Timestamp, end: pd.Timestamp) -> "Hierarchy":
+        """Return what it says of [start, end) alone, whatever moves come before or after.
+
+        What depends on a day and those before it depends on nothing else of the file.
+        """
+        stays = self.stays
+        is_inside = (stays["valid_from"] < end) & ~(stays["valid_to"] <= start)
+        inside = stays[is_inside].reset_index(drop=True)
+        inside["valid_from"] = inside["valid_from"].where(inside["valid_from"] >= start, start)
+        inside["valid_to"] = inside["valid_to"].mask(inside["valid_to"] >= end)
+        return self._replace(stays=inside)
+
     def members(self, time: pd.Timestamp) -> pd.DataFrame:
         """Return [entity, *levels] of the entities that are somewhere at a time."""
         stays = self.stays

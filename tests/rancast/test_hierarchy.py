@@ -74,6 +74,18 @@ def test_members_are_those_that_are_somewhere() -> None:
     assert members(pd.Timestamp("2023-03-05", tz="UTC")).empty
 
 
+def test_a_days_part_of_a_hierarchy_knows_nothing_of_later_moves() -> None:
+    """What a day depends on is the same before and after a move elsewhere in time is entered."""
+    start, end = (pd.Timestamp(day, tz="UTC") for day in ("2024-02-01", "2024-03-04"))
+    entered = parse_hierarchy(MOVED.encode(), "radio").between(start, end)
+    before = HEADER + "a,S1,north,2023-01-01,\nb,S2,south,2024-01-15,2025-01-01\n"
+    unaware = parse_hierarchy(before.encode(), "radio").between(start, end)
+    pd.testing.assert_frame_equal(entered.stays, unaware.stays)
+    assert entered.stays["valid_to"].isna().all() and len(entered.stays) == 2
+    asked = rows(("a", "2024-02-01 00:00"), ("b", "2024-03-03 23:45"))
+    assert entered.locate(asked["cell"], asked["at"])["site"].tolist() == ["S1", "S2"]
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [

@@ -267,3 +267,11 @@ def test_days_before_the_lookback_do_not_matter(grid: dict[str, str]) -> None:
     truth = build(days, view, LOADED, DAY)
     found = build([*reversed(days), early], view, LOADED, DAY)
     pd.testing.assert_frame_equal(found, truth, check_exact=True)
+
+
+@pytest.mark.parametrize("grid", [{}, {"period": "1h"}])
+def test_no_rows_give_the_same_columns_and_types(grid: dict[str, str]) -> None:
+    """A day without rows is an empty frame of the usual form, whatever is derived."""
+    view = use_case(EVERYTHING, grid=grid).feature_view()
+    full = build(noisy_days(1), view, LOADED, DAY)
+    pd.testing.assert_frame_equal(build([], view, LOADED, DAY), full.head(0))

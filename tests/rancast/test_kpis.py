@@ -25,11 +25,11 @@ NAN = float("nan")
 def test_a_row_has_its_own_ratio_and_parts() -> None:
     """A missing counter takes the row out of both sides; over a denominator of 0 there is none."""
     found = with_parts(
-        rows(("a", "00:00", 1, 4), ("a", "00:15", None, 6), ("a", "00:30", 0, 0)), COUNTS
+        rows(("a", "00:00", 1, 4), ("a", "00:15", None, 6), ("a", "00:30", 2, 0)), COUNTS
     )
     expected = pd.DataFrame(
         {
-            "drop_ratio.numerator": [1.0, NAN, 0.0],
+            "drop_ratio.numerator": [1.0, NAN, 2.0],
             "drop_ratio.denominator": [4.0, NAN, 0.0],
             "drop_ratio.seen": [1, 0, 1],
             "calls.numerator": [4.0, 6.0, 0.0],
@@ -258,6 +258,9 @@ def test_a_target_is_of_the_grids_kpi() -> None:
     target = {"within": "1h", "any": "drop_ratio > 0.3", "observed": 0.5}
     assert y(frame, ["00:00"], target=target)["y"].tolist() == [1.0]
     assert y(frame, ["00:00"], target=target, grid={"period": "1h"})["y"].tolist() == [0.0]
+    # 10 of 100, of which the hour's last quarter tells nothing
+    lower = target | {"any": "drop_ratio > 0.05"}
+    assert y(frame, ["00:00"], target=lower, grid={"period": "1h"})["y"].tolist() == [1.0]
 
 
 def test_lookback_covers_the_first_hour_of_a_history() -> None:

@@ -16,11 +16,13 @@ CELLS ?= 20
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/.installed: requirements.txt pyproject.toml
+$(VENV)/.installed: requirements.txt deployments/pip.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
 	  echo "rancast needs Python 3.11 to 3.13; $$($(PYTHON) --version) is $(PYTHON). Name another: make PYTHON=python3.12"; exit 1; }
 	@echo "Installing rancast and its pinned libraries into $(VENV) (about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
+	@# a pip that resolves our locks: that of Python 3.11 takes no extra of a library that is not the newest
+	@$(BIN)/python -m pip install --quiet --require-hashes -r deployments/pip.txt
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -65,12 +67,13 @@ history: $(VENV)/.installed  ## who was champion when and why (USE_CASE=..., at 
 bench: $(VENV)/.installed  ## time the main job beside a plain script that does the same work
 	@$(BIN)/python -m benchmarks.main_job
 
-COMPILE := uv pip compile pyproject.toml --no-strip-extras --universal --python-version 3.11 --generate-hashes \
+COMPILE := uv pip compile --no-strip-extras --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock" --quiet
 
-lock: $(VENV)/.installed  ## compile requirements.txt, and the image's, from the ranges in pyproject.toml
-	$(BIN)/$(COMPILE) --all-extras -o requirements.txt
-	$(BIN)/$(COMPILE) --constraint requirements.txt -o deployments/requirements.txt
+lock: $(VENV)/.installed  ## compile requirements.txt, the image's and pip's own, from the ranges in pyproject.toml
+	$(BIN)/$(COMPILE) pyproject.toml --all-extras -o requirements.txt
+	$(BIN)/$(COMPILE) pyproject.toml --constraint requirements.txt -o deployments/requirements.txt
+	echo "pip>=26.3" | $(BIN)/$(COMPILE) - -o deployments/pip.txt
 
 onboard: $(VENV)/.installed  ## draft YAML and a suite: DATA=folder NAME=dataset (USE_CASE=name)
 	@test -n "$(DATA)" -a -n "$(NAME)" || { echo "Say which files and under what name: make onboard DATA=folder NAME=dataset"; exit 1; }

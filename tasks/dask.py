@@ -7,6 +7,8 @@ pickled; nothing of it is kept.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,7 @@ def dask_runner(settings: Settings) -> DaskTaskRunner:
     Raises ConfigurationError where a certificate is not configured or not there.
     """
     if settings.task_runner == "dask":
-        return Runner(cluster=_embedded(settings.workers))
+        return Runner(cluster_class=_shared, cluster_kwargs={"workers": settings.workers})
     security = Security(require_encryption=True)
     for field, name in TLS.items():
         path = getattr(security, field)
@@ -64,6 +66,16 @@ def dask_runner(settings: Settings) -> DaskTaskRunner:
             )
     given = {"security": security, "timeout": CONNECT_S}
     return Runner(address=settings.task_runner, client_kwargs=given)
+
+
+@contextmanager
+def _shared(workers: int) -> Iterator[LocalCluster]:
+    """Give the embedded cluster, which outlives the flow that needs it first.
+
+    Nothing is started before a task is submitted: on a Dask worker, too, Prefect duplicates the
+    runner of the task's flow.
+    """
+    yield _embedded(workers)
 
 
 @lru_cache(maxsize=1)

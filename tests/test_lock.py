@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("requirements.txt", "deployments/requirements.txt")
+LOCKS = ("requirements.txt", "deployments/requirements.txt", "deployments/pip.txt")
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -15,7 +15,7 @@ def test_every_library_is_pinned_and_hashed(lock: str) -> None:
     """pip --require-hashes takes each line: one version of each, with the digests of its files."""
     text = read(lock)
     entries = re.split(r"\n(?=[A-Za-z0-9])", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
-    assert len(entries) > 100
+    assert len(entries) > 100 or lock == "deployments/pip.txt"
     for entry in entries:
         assert re.match(r"[A-Za-z0-9._-]+(\[[a-z0-9, -]+\])?==\S+", entry), entry
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
@@ -33,7 +33,7 @@ def test_no_lock_carries_an_address() -> None:
 
 def test_the_image_has_the_versions_that_the_tests_ran_with() -> None:
     """What runs in the stack is a part of what is installed here, version for version."""
-    here, image = (pins(lock) for lock in LOCKS)
+    here, image = (pins(lock) for lock in LOCKS[:2])
     assert len(image) > 100
     assert image.items() <= here.items()
     assert not {"pytest", "jupyterlab", "mypy"} & image.keys()

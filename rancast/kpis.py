@@ -103,7 +103,8 @@ def with_values(parts: pd.DataFrame, kpis: Kpis) -> pd.DataFrame:
             columns[name] = quotient(numerator, parts[denominator_of(name)].to_numpy())
         if EXPECTED in parts.columns:
             seen, expected = parts[seen_of(name)].to_numpy(), parts[EXPECTED].to_numpy()
-            columns[f"{name}.coverage"] = quotient(seen, expected)
+            # rows between two periods may be more than were expected
+            columns[f"{name}.coverage"] = np.minimum(quotient(seen, expected), 1.0)
     return parts.assign(**columns)
 
 

@@ -58,6 +58,17 @@ def test_absent_rows_are_there_with_their_key_alone() -> None:
     pd.testing.assert_frame_equal(found, expected)
 
 
+def test_two_rows_of_a_period_are_not_two_expected_ones() -> None:
+    """A row between two periods adds to no expectation, and coverage is never above all."""
+    frame = rows(("a", "00:00", 1, 4), ("a", "00:05", 1, 4))
+    every = attended(frame, COUNTS, ["a"], DAY, END)
+    assert len(every) == 97 and every[".expected"].sum() == 96
+    parts = with_parts(every, COUNTS)
+    parts["hour"] = parts["at"].dt.floor("15min")
+    found = aggregate(parts, ["hour"], COUNTS.kpis)
+    assert found["calls.coverage"].tolist() == [1.0, *[0.0] * 95]
+
+
 def test_carriers_of_a_cell_are_expected_each() -> None:
     """With a carrier in the key, a cell is expected with each carrier that it has."""
     columns = COUNTS.model_dump()["columns"] | {"carrier": {"type": "string"}}

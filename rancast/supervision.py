@@ -86,10 +86,11 @@ def deadline_alarm(
 ) -> Alarm | None:
     """Return the alarm about a day without a decision; None where there is still time.
 
-    Without a run for the day, and without any night to learn from, nothing was promised yet.
+    A day that passed without a run of `daily` was before the deadline was set, or everything stood
+    still, which others tell of: it raises none, nor does a day to come before any night completed.
     """
     at = deadline.on(day)
-    if night is None and typical is None:
+    if night is None and (typical is None or now >= at):
         return None
     expected = _expected(night, now, typical)
     if now < at and (expected is None or expected <= at):
@@ -97,6 +98,7 @@ def deadline_alarm(
     kind: Literal["at-risk", "missed"] = "missed" if now >= at else "at-risk"
     verb = "missed" if kind == "missed" else "will probably miss"
     state = f"{night.name} is {night.state}" if night else "no run of daily is there for it"
+    utc = "" if deadline.timezone == "UTC" else f" ({at:%H:%M} UTC)"
     when = f", and the decision is expected at {expected:%H:%M} UTC" if expected else ""
     return Alarm(
         use_case=use_case,
@@ -105,7 +107,7 @@ def deadline_alarm(
         deadline=at,
         expected=expected,
         sentence=f"{use_case} {day} {verb} its deadline of {deadline.at:%H:%M} "
-        f"{deadline.timezone} ({at:%H:%M} UTC): {state}{when}. See docs/operations.md#deadlines.",
+        f"{deadline.timezone}{utc}: {state}{when}. See docs/operations.md#deadlines.",
     )
 
 

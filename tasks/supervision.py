@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from rancast.markdown import escape
 from rancast.settings import load_settings
@@ -18,7 +19,7 @@ from rancast.supervision import (
     watched_days,
 )
 from rancast.use_cases import UseCase, known_use_cases, load_use_case
-from tasks.artifacts import publish
+from tasks.artifacts import publish, show_what_to_do
 from tasks.clock import now
 from tasks.events import DEADLINE_AT_RISK, DEADLINE_MISSED, announce
 from tasks.redaction import redacted
@@ -37,7 +38,9 @@ def end_zombies(flows: Collection[str]) -> list[str]:
     The slots that they held become free. One that somebody was cancelling is Cancelled, any other
     Crashed, from which it can be retried.
     """
-    return [run.name for run in busy_runs(flows) if _end_if_dead(run, now())]
+    # this run is alive, whatever its clock says
+    others = [run for run in busy_runs(flows) if str(run.id) != flow_run.id]
+    return [run.name for run in others if _end_if_dead(run, now())]
 
 
 def _end_if_dead(run: Run, moment: datetime) -> bool:
@@ -49,7 +52,11 @@ def _end_if_dead(run: Run, moment: datetime) -> bool:
     if not is_dead(since, beat, moment):
         return False
     message = obituary(run.state, since, beat, run.is_part)
-    end_run(run.id, "Cancelled" if run.state_type == "CANCELLING" else "Crashed", message)
+    if run.state_type == "CANCELLING":
+        end_run(run.id, "Cancelled", message)
+    else:
+        end_run(run.id, "Crashed", message)
+        show_what_to_do(run.id, "Crashed", message)  # its own hooks died with it
     return True
 
 

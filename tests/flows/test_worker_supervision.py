@@ -33,10 +33,9 @@ def home(settled_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @contextmanager
 def at(moment: datetime) -> Iterator[None]:
-    """Have supervision see another time; its clock goes on from there."""
-    ahead = moment - datetime.now(UTC)
+    """Have supervision see another time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tasks.supervision.now", lambda: datetime.now(UTC) + ahead)
+        patch.setattr("tasks.supervision.now", lambda: moment)
         yield
 
 
@@ -76,22 +75,23 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
         for process in stopped:
             process.suspend()
         beating = deployed.run("daily", night, env)
-        hasten(deployed, beating)
         deployed.wait(beating, ["Running"])
         until(lambda: parts_of(deployed, beating))
         worker.kill()
     assert not any(psutil.pid_exists(process.pid) for process in stopped)
-    beat(deployed, beating)
     waiting = deployed.run("daily", night, env)
     deployed.wait(waiting, ["AwaitingConcurrencySlot"])
 
+    hasten(deployed, beating)
+    beat(deployed, beating)
     crashed = deployed.wait(beating, ["Crashed"], seconds=60)
     assert "no heartbeat for ten minutes" in crashed.state.message
     assert "Press Retry" in crashed.state.message
     deployed.wait(waiting)
 
     (part,) = parts_of(deployed, beating)
-    said = supervise(deployed, home, datetime.now(UTC) + timedelta(minutes=14))
+    last_sign = deployed.wait(silent, ["Pending", "Submitting"]).state.timestamp
+    said = supervise(deployed, home, last_sign + timedelta(minutes=14))
     assert said == "Nothing to do."
     said = supervise(deployed, home, datetime.now(UTC) + timedelta(minutes=16))
     assert said.startswith("Taken for dead: ") and part.name in said
@@ -181,16 +181,16 @@ class Sink:
 
 
 @pytest.fixture()
-def sink(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
+def sink(deployed: Deployed) -> Iterator[Sink]:
     """A webhook to which `make deploy` directs the alerts."""
     from deployments.deploy import deploy
 
     here = Sink()
-    monkeypatch.setenv("PREFECT_API_URL", deployed.api_url)
-    monkeypatch.setenv("RANCAST_HOME", str(deployed.servers.folder / "deployed-home"))
-    monkeypatch.setenv("RANCAST_ALERT_URL", f"http://127.0.0.1:{here.server.server_port}/alert")
-    monkeypatch.setenv("RANCAST_ALERT_AUTHORIZATION", "Bearer of the tests")
-    with deployed.client():
+    with pytest.MonkeyPatch.context() as patch, deployed.client():
+        patch.setenv("PREFECT_API_URL", deployed.api_url)
+        patch.setenv("RANCAST_HOME", str(deployed.servers.folder / "deployed-home"))
+        patch.setenv("RANCAST_ALERT_URL", f"http://127.0.0.1:{here.server.server_port}/alert")
+        patch.setenv("RANCAST_ALERT_AUTHORIZATION", "Bearer of the tests")
         list(deploy())
     yield here
     here.server.shutdown()

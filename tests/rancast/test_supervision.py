@@ -113,6 +113,8 @@ def test_a_day_is_watched_around_its_deadline() -> None:
         ("03:21", night("Failed", "FAILED", "02:20"), "at-risk", "04:01"),
         # the scheduler made no run at all
         ("03:25", None, "at-risk", "04:05"),
+        # nor was there one yesterday, before the deadline was set
+        ("05:00", None, None, None),
         # too late
         ("04:00", night("Running", "RUNNING", "03:30"), "missed", "04:10"),
         ("23:00", night("Failed", "FAILED", "02:20"), "missed", "23:40"),

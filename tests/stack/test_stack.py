@@ -224,6 +224,15 @@ def test_a_browser_elsewhere_cannot_post_to_prefect(running: Running) -> None:
     assert status == 403 and "CSRF" in str(body)
 
 
+def test_prefects_pages_are_served_with_a_log_in(running: Running) -> None:
+    """The UI lies in a folder that may be written, and is told to ask for the password."""
+    with urllib.request.urlopen(running.url("prefect", 4200), timeout=20) as reply:
+        assert "<html" in reply.read().decode()
+    status, settings = ask(f"{running.url('prefect', 4200)}/ui-settings", None)
+    assert status == 200 and settings["auth"] == "BASIC" and settings["csrf_enabled"] is True
+    assert settings["api_url"] == f"{running.url('prefect', 4200)}/api"
+
+
 def test_schedules_make_runs(running: Running) -> None:
     """The nightly cron line of `daily` is a run that waits for its time."""
     from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter

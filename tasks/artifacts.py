@@ -28,7 +28,7 @@ from rancast.trainings import TrainingOutcome
 from rancast.windows import Ingested
 from tasks.redaction import docs_url, redacted, scrub
 from tasks.registry import Registry
-from tasks.runs import parts_of
+from tasks.runs import name_of, parts_of
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -209,14 +209,21 @@ class _Progress:
 
 def explain(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Show at a failed or crashed flow run what happened and what to do: a hook of every flow."""
-    message = scrub(state.message or "")
+    show_what_to_do(flow_run.id, state.name or "Failed", state.message or "")
+
+
+def show_what_to_do(run_id: UUID, state: str, message: str) -> None:
+    """Show at a flow run that ended badly what happened, what to do and which parts it took."""
+    # asked anew: a worker whose run was killed knows it by the name from before it began
+    name, is_part = name_of(run_id)
+    said = scrub(message)
     failure = Failure(
-        run=flow_run.name,
-        state=state.name or "Failed",
-        kind=CRASHED if state.is_crashed() else guidance.kind_in(message),
-        message=message,
-        is_part=flow_run.parent_task_run_id is not None,
-        parts=tuple(part for part in parts_of(flow_run.id) if part.state != "Completed"),
+        run=name,
+        state=state,
+        kind=CRASHED if state == "Crashed" else guidance.kind_in(said),
+        message=said,
+        is_part=is_part,
+        parts=tuple(part for part in parts_of(run_id) if part.state != "Completed"),
     )
     page = guidance.what_to_do(failure, docs_url())
-    publish(f"what-to-do-{flow_run.name}", page, guidance.headline(failure), flow_run.id)
+    publish(f"what-to-do-{name}", page, guidance.headline(failure), run_id)

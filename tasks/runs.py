@@ -168,6 +168,13 @@ def present_run() -> Run | None:
         return _run(client.read_flow_run(UUID(flow_run.id)), flow_run.flow_name or "")
 
 
+def name_of(run_id: UUID) -> tuple[str, bool]:
+    """Return what a flow run is called, and whether it is a part of another."""
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(run_id)
+    return run.name, run.parent_task_run_id is not None
+
+
 def parts_of(run_id: UUID) -> tuple[Part, ...]:
     """Return the subflow runs of a flow run in the order of their start, and what they say."""
     wanted = FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [run_id]}})

@@ -10,7 +10,7 @@ from prefect import flow, task
 
 from flows.daily import daily
 from rancast.errors import DataError
-from tasks.artifacts import follow
+from tasks.artifacts import follow, show_what_to_do
 from tests.faults import tiny
 from tests.flows import homes
 from tests.markdown import rows_of
@@ -102,6 +102,16 @@ def test_a_failed_night_says_what_to_do(champion_home: Path) -> None:
     below = pages_of(failed["id"])[f"what-to-do-training-{NEXT}-tiny"]
     assert "belongs to the one on top" in below
     assert homes.registry(champion_home)["versions"] == [("tiny", 1)]
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_run_that_was_found_dead_gets_its_page() -> None:
+    """Whoever ends a run in its place tells at it what to do, with what is known."""
+    run_id = run_of(long_step([1], return_state=True))
+    show_what_to_do(run_id, "Crashed", f"Taken for dead: sig={'x' * 20} was the last word.")
+    (page,) = [page for key, page in pages_of(run_id).items() if key.startswith("what-to-do-")]
+    assert "crashed" in page and "sig=*** was the last word." in page
+    assert "Its process is gone" in page and "`docs/operations.md#crashed`" in page
 
 
 @task

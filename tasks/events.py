@@ -12,7 +12,7 @@ from prefect.events import emit_event
 from rancast.documents import digest
 from rancast.manifests import PartitionFacts
 from rancast.windows import Ingested
-from tasks.redaction import redacted
+from tasks.redaction import redacted, scrub
 from tasks.steps import may_pass
 from tasks.stores import open_ledger
 
@@ -35,7 +35,7 @@ def announce(event: str, about: str, sentence: str, once: str, payload: dict[str
     emit_event(
         event,
         resource={"prefect.resource.id": f"rancast.{about}", "prefect.resource.name": about},
-        payload={"sentence": sentence, **payload},
+        payload={"sentence": scrub(sentence), **payload},
     )
     ledger.pin(name, {"event": event, "sentence": sentence})
     return True

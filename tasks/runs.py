@@ -21,6 +21,7 @@ from prefect.states import Scheduled, to_state_create
 
 from rancast.documents import Document
 from rancast.guidance import Part
+from tasks.redaction import scrub
 
 PAGE = 200
 
@@ -150,12 +151,12 @@ def end_run(run_id: UUID, state: Literal["Cancelled", "Crashed"], message: str) 
     """Move a run to a terminal state with a message that says why; no worker is asked."""
     kind = StateType.CANCELLED if state == "Cancelled" else StateType.CRASHED
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(run_id, State(type=kind, message=message), force=True)
+        client.set_flow_run_state(run_id, State(type=kind, message=scrub(message)), force=True)
 
 
 def run_later(run_id: UUID, at: datetime, message: str) -> None:
     """Have a run that is executing now executed once more at `at`; its message says why."""
-    state: State[None] = Scheduled(scheduled_time=at, name="Waiting", message=message)
+    state: State[None] = Scheduled(scheduled_time=at, name="Waiting", message=scrub(message))
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run_id, state, force=True)
 

@@ -38,6 +38,7 @@ def env() -> int:
     added = missing(path)
     known = path.read_text(encoding="utf-8") if path.exists() else ""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.fchmod(descriptor, 0o600)  # also where it was copied from .env.example
     with open(descriptor, "a", encoding="utf-8") as file:
         file.write("" if known.endswith("\n") or not known else "\n")
         file.write("".join(f"{name}={new_value(name)}\n" for name in added))

@@ -18,9 +18,11 @@ SHORTEST = 8
 # the names under which our own and our libraries' settings hold a secret
 _SECRET_SETTING = re.compile(
     r"(RANCAST|AZURE|MLFLOW|PREFECT|POSTGRES|PG|DASK)_?.*"
-    r"(PASSWORD|SECRET|TOKEN|CONNECTION_STRING|AUTH_STRING|_KEY|_URI|_URL|_HEADERS)$"
+    r"(PASSWORD|SECRET|TOKEN|CONNECTION_STRING|AUTH_STRING|_KEY|_URI|_URL|_HEADERS|AUTHORIZATION)$"
 )
 _ADDRESS_SETTING = re.compile(r".*(_URI|_URL)$")
+# addresses that are secrets as a whole: who has a webhook's may post to it
+_SECRET_ADDRESSES = frozenset({"RANCAST_ALERT_URL"})
 # what a parameter is called that holds one
 _SECRET_NAME = re.compile(
     r"(^|[._])(password|passwd|secret|credentials?|connection_string|(account|access|api)_?key)$",
@@ -88,7 +90,11 @@ def secret_settings(environment: Mapping[str, str]) -> tuple[tuple[str, str], ..
 def _is_secret(name: str, value: str) -> bool:
     if not _SECRET_SETTING.fullmatch(name):
         return False
-    return not _ADDRESS_SETTING.fullmatch(name) or "@" in value
+    return not _is_address(name) or "@" in value
+
+
+def _is_address(name: str) -> bool:
+    return name not in _SECRET_ADDRESSES and _ADDRESS_SETTING.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=32)
@@ -100,7 +106,7 @@ def secret_values(settings: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     """
     found: set[str] = set()
     for name, value in settings:
-        found.update(_address_parts(value) if _ADDRESS_SETTING.fullmatch(name) else _parts(value))
+        found.update(_address_parts(value) if _is_address(name) else _parts(value))
     spelt = {form for value in found for form in _spellings(value)}
     return tuple(sorted((one for one in spelt if len(one) >= SHORTEST), key=len, reverse=True))
 

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     task_runner: str = Field(default="thread", validation_alias="RANCAST_TASK_RUNNER")
     workers: int = Field(default=4, ge=1, le=64, validation_alias="RANCAST_WORKERS")
     docs_url: str = Field(default="", validation_alias="RANCAST_DOCS_URL")
+    mlflow_ui_url: str = Field(default="", validation_alias="RANCAST_MLFLOW_UI_URL")
 
     # read by `make deploy` only
     timezone: str = Field(default="UTC", validation_alias="RANCAST_TIMEZONE")

@@ -200,7 +200,7 @@ def prepare_question(use_case: str, version: int) -> Asked:
     return Asked(
         question=question,
         at=run.started or now(),
-        links=registry.links(use_case, version, question.run_id),
+        links=registry.links(use_case, version, question.run_id, load_settings().mlflow_ui_url),
     )
 
 

@@ -112,8 +112,9 @@ def _leaderboard_plot(outcome: TrainingOutcome) -> bytes | None:
 def _links(outcome: TrainingOutcome) -> Mapping[str, str]:
     """Return the pages of MLflow on this training, or its names there if no browser can open it."""
     try:
-        links = Registry(load_settings().tracking).links(
-            outcome.use_case, outcome.version, outcome.run_id
+        settings = load_settings()
+        links = Registry(settings.tracking).links(
+            outcome.use_case, outcome.version, outcome.run_id, settings.mlflow_ui_url
         )
     except RegistryError:
         links = {}  # MLflow went away after the decision was carried out; the names still hold

@@ -355,22 +355,21 @@ class Registry:
             f"{ALIAS_ATTEMPTS} attempts to make them {wanted}; somebody else keeps setting them."
         )
 
-    def links(self, use_case: str, version: int, run_id: str) -> dict[str, str]:
+    def links(self, use_case: str, version: int, run_id: str, ui_url: str = "") -> dict[str, str]:
         """Return where a person can look at a version and its run, title -> URL.
 
-        Empty where MLflow is a database, which has no pages.
+        `ui_url` is where browsers find MLflow, if that is not the tracking URI. Empty where MLflow
+        is a database, which has no pages.
         """
         if self._database is not None:
             return {}
         with self._asking(f"read the run {run_id}"):
             experiment = self._client.get_run(run_id).info.experiment_id
+        pages = f"{ui_url.rstrip('/') or self.place}/#"
+        model = f"{pages}/models/{use_case}/versions/{version}"
         return {
-            f"MLflow: {use_case} version {version}": (
-                f"{self.place}/#/models/{use_case}/versions/{version}"
-            ),
-            "MLflow: its training, with plots": (
-                f"{self.place}/#/experiments/{experiment}/runs/{run_id}"
-            ),
+            f"MLflow: {use_case} version {version}": model,
+            "MLflow: its training, with plots": f"{pages}/experiments/{experiment}/runs/{run_id}",
         }
 
     # --- how MLflow is asked --------------------------------------------------------------------

@@ -229,7 +229,9 @@ def test_make_env_writes_each_secret_once(
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     assert stack.env() == 0 and (tmp_path / ".env").read_text() == first
     (tmp_path / ".env").write_text("STACK_POSTGRES_PASSWORD=mine")
+    (tmp_path / ".env").chmod(0o644)
     stack.env()
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     lines = (tmp_path / ".env").read_text().splitlines()
     assert lines[0] == "STACK_POSTGRES_PASSWORD=mine" and len(lines) == len(ASKED)
     said = capsys.readouterr().out

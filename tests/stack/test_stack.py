@@ -35,7 +35,7 @@ pytestmark = pytest.mark.xdist_group("stack")
 
 AS_OF = "2024-03-05"
 ENDS = ("Completed", "Failed", "Crashed", "Cancelled")
-RUN_SECONDS = 180
+RUN_SECONDS = 420
 
 
 @dataclass

@@ -183,7 +183,10 @@ def leaderboard_page(outcome: TrainingOutcome, plot: bytes | None) -> str:
     if plot is not None:
         lines += [picture(plot, f"{outcome.metric} of each candidate and baseline"), ""]
     rows = summaries.leaderboard_rows(outcome)
-    columns = [name for name in rows[0] if name != "chosen"]
+    # a baseline has no alert threshold, and so none of the metrics at one
+    columns = [
+        name for name in dict.fromkeys(key for row in rows for key in row) if name != "chosen"
+    ]
     lines += table(columns, [_model_row(row, columns) for row in rows])
     if outcome.decision is not None and outcome.decision.comparisons:
         lines += ["", f"### {escape(outcome.best)} and the others, on the same rows", ""]
@@ -193,7 +196,7 @@ def leaderboard_page(outcome: TrainingOutcome, plot: bytes | None) -> str:
 
 def _model_row(row: summaries.Row, columns: Sequence[str]) -> list[Cell]:
     # the interval of the metric that decides; of the others the value is enough
-    shown = [str(row[name]) for name in columns]
+    shown = [str(row.get(name, "")) for name in columns]
     shown[OTHERS:] = [text.partition(" (")[0] for text in shown[OTHERS:]]
     cells: list[Cell] = [escape(text) for text in shown]
     return [f"**{cell}**" for cell in cells] if row["chosen"] else cells

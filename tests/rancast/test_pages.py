@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rancast.decisions import Comparison
+from rancast.evaluation import Interval
 from rancast.guidance import Part
 from rancast.manifests import PartitionFacts
 from rancast.pages import (
@@ -144,6 +145,20 @@ def test_the_leaderboard_has_everyone_and_the_champion_on_the_same_rows(tmp_path
     assert [row["against"] for row in others] == ["champion, version 3", "baseline last_value"]
     assert others[0]["better by"] == "20.0% (10.0% to 30.0%)" and others[0]["rows"] == "1,200"
     assert others[1]["better by"] == "2 entities; 3 are required." and others[1]["gate"] == "failed"
+
+
+def test_a_metric_that_only_some_have_is_a_column(tmp_path: Path) -> None:
+    """Baselines have no metric at a threshold; whoever leads, the others' metrics are shown."""
+    told = outcome(tmp_path, None)
+    first, *others = told.leaderboard
+    metrics = {**first.evaluation.metrics, "alerts_per_day": Interval(value=5.0)}
+    extra = first.model_copy(
+        update={"evaluation": first.evaluation.model_copy(update={"metrics": metrics})}
+    )
+    for entries in ((extra, *others), (*others, extra)):
+        page = leaderboard_page(told.model_copy(update={"leaderboard": entries}), None)
+        shown = {row["model"]: row["alerts_per_day"] for row in rows_of(page)}
+        assert shown == {first.name: "5", **{one.name: "" for one in others}}
 
 
 def test_a_decision_leads_to_its_evidence_and_carries_no_markup(tmp_path: Path) -> None:

@@ -19,8 +19,6 @@ from rancast.windows import Ingested
 
 # On a first night every day is new. The others' pages lie in the lake.
 MOST_DAYS = 7
-# columns of the leaderboard before the other metrics: model, kind, metric
-OTHERS = 3
 _RANK = {"failed": 0, "could_not_evaluate": 1, "passed": 2}
 _ROWS = "raw, curated, quarantined, duplicates"
 
@@ -38,7 +36,7 @@ def ingest_page(ingested: Ingested) -> str:
     ]
     for facts in reversed(ingested.partitions):
         if facts.is_refused:
-            lines += [f"**{facts.date} was refused.** {escape(' '.join(facts.reasons))}", ""]
+            lines += [f"**Refused.** {escape(' '.join(facts.reasons))}", ""]
     columns = ("day", "state", *_ROWS.split(", "), "coverage", "now")
     lines += table(columns, _ingest_rows(ingested), numbers=f"{_ROWS}, coverage")
     lines += ["", "raw = curated + quarantined + duplicates. *now*: validated in this run; the "]
@@ -127,7 +125,8 @@ def day_page(facts: PartitionFacts) -> str:
     verdict = "refused" if facts.is_refused else "accepted"
     lines = [f"## {escape(facts.dataset)} {facts.date}: {verdict}", "", _row_sentence(facts.rows)]
     if facts.is_refused:
-        lines += ["", f"**Why.** {escape(' '.join(facts.reasons))}"]
+        said = " ".join(facts.reasons).removeprefix(f"{facts.dataset} {facts.date} was refused: ")
+        lines += ["", f"**Why.** {escape(said)}"]
     columns = ("outcome", "expectation", "observed", "rows", "severity", "note")
     ordered = sorted(facts.results, key=lambda result: _RANK[result.outcome])
     lines += ["", *table(columns, [_result_row(result) for result in ordered])]
@@ -183,23 +182,24 @@ def leaderboard_page(outcome: TrainingOutcome, plot: bytes | None) -> str:
     if plot is not None:
         lines += [picture(plot, f"{outcome.metric} of each candidate and baseline"), ""]
     rows = summaries.leaderboard_rows(outcome)
-    # a baseline has no alert threshold, and so none of the metrics at one
-    columns = [
-        name for name in dict.fromkeys(key for row in rows for key in row) if name != "chosen"
-    ]
-    lines += table(columns, [_model_row(row, columns) for row in rows])
+    lines += table(
+        ("model", "kind", outcome.metric, "other metrics"),
+        [_model_row(row, outcome) for row in rows],
+    )
     if outcome.decision is not None and outcome.decision.comparisons:
         lines += ["", f"### {escape(outcome.best)} and the others, on the same rows", ""]
         lines += _comparisons(outcome.decision)
     return "\n".join(lines)
 
 
-def _model_row(row: summaries.Row, columns: Sequence[str]) -> list[Cell]:
-    # the interval of the metric that decides; of the others the value is enough
-    shown = [str(row.get(name, "")) for name in columns]
-    shown[OTHERS:] = [text.partition(" (")[0] for text in shown[OTHERS:]]
-    cells: list[Cell] = [escape(text) for text in shown]
-    return [f"**{cell}**" for cell in cells] if row["chosen"] else cells
+def _model_row(row: summaries.Row, outcome: TrainingOutcome) -> list[Cell]:
+    main = ("model", "kind", outcome.metric)
+    cells: list[Cell] = [escape(str(row[name])) for name in main]
+    # one cell for all of them: more columns do not fit, and of these the value is enough
+    others = [name for name in row if name not in (*main, "chosen")]
+    values = {name: str(row[name]).partition(" (")[0] for name in others}
+    cells.append(", ".join(f"{escape(name)} {value}" for name, value in values.items()))
+    return [f"**{cell}**" for cell in cells[:3]] + cells[3:] if row["chosen"] else cells
 
 
 def _comparisons(decision: Decision) -> list[str]:

@@ -48,7 +48,7 @@ def test_the_ingest_page_has_every_day_and_says_why_one_was_refused() -> None:
         ("2024-03-01", "curated", ""),
     ]
     assert [rows[2][name] for name in ("raw", "curated", "quarantined")] == ["10", "9", "1"]
-    assert "**2024-03-02 was refused.** too few \\| rows." in page
+    assert "**Refused.** too few \\| rows." in page
     assert rows_of(page, 1) == [{"rule": "latency_ms is between 0 and 1000", "rows": "2"}]
 
 
@@ -92,7 +92,8 @@ def test_a_days_page_has_every_expectation_failures_first() -> None:
 
 def test_a_refused_days_page_says_why() -> None:
     """The reason, with its next step, stands above the table."""
-    page = day_page(on(1, is_refused=True, reasons=("Half of it is missing; resend it.",)))
+    reason = "kpis 2024-03-01 was refused: Half of it is missing; resend it."
+    page = day_page(on(1, is_refused=True, reasons=(reason,)))
     assert "2024-03-01: refused" in page
     assert "**Why.** Half of it is missing; resend it." in page
 
@@ -140,15 +141,15 @@ def test_the_leaderboard_has_everyone_and_the_champion_on_the_same_rows(tmp_path
     page = leaderboard_page(outcome(tmp_path, decided), None)
     models, others = rows_of(page), rows_of(page, 1)
     assert [row["model"] for row in models] == ["ridge", "last_value", "forest"]
-    assert models[0]["mae"] == "2 (1 to 3)" and models[0]["r2"] == "0.8"
+    assert models[0]["mae"] == "2 (1 to 3)" and models[0]["other metrics"] == "r2 0.8"
     assert "| **ridge** |" in page
     assert [row["against"] for row in others] == ["champion, version 3", "baseline last_value"]
     assert others[0]["better by"] == "20.0% (10.0% to 30.0%)" and others[0]["rows"] == "1,200"
     assert others[1]["better by"] == "2 entities; 3 are required." and others[1]["gate"] == "failed"
 
 
-def test_a_metric_that_only_some_have_is_a_column(tmp_path: Path) -> None:
-    """Baselines have no metric at a threshold; whoever leads, the others' metrics are shown."""
+def test_a_metric_that_only_some_have_is_told_of_them(tmp_path: Path) -> None:
+    """Baselines have no metric at a threshold; whoever leads, each model has its own metrics."""
     told = outcome(tmp_path, None)
     first, *others = told.leaderboard
     metrics = {**first.evaluation.metrics, "alerts_per_day": Interval(value=5.0)}
@@ -157,8 +158,9 @@ def test_a_metric_that_only_some_have_is_a_column(tmp_path: Path) -> None:
     )
     for entries in ((extra, *others), (*others, extra)):
         page = leaderboard_page(told.model_copy(update={"leaderboard": entries}), None)
-        shown = {row["model"]: row["alerts_per_day"] for row in rows_of(page)}
-        assert shown == {first.name: "5", **{one.name: "" for one in others}}
+        shown = {row["model"]: row["other metrics"] for row in rows_of(page)}
+        assert shown[first.name] == "r2 0.8, alerts_per_day 5"
+        assert all("alerts" not in shown[one.name] for one in others)
 
 
 def test_a_decision_leads_to_its_evidence_and_carries_no_markup(tmp_path: Path) -> None:

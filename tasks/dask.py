@@ -7,11 +7,11 @@ pickled; nothing of it is kept.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from distributed import LocalCluster, Security
 from prefect.client.orchestration import get_client
@@ -54,7 +54,9 @@ def dask_runner(settings: Settings) -> DaskTaskRunner:
     Raises ConfigurationError where a certificate is not configured or not there.
     """
     if settings.task_runner == "dask":
-        return Runner(cluster_class=_shared, cluster_kwargs={"workers": settings.workers})
+        # any callable that gives a context of a cluster will do, though its type says less
+        shared = cast(Callable[[], Any], _shared)
+        return Runner(cluster_class=shared, cluster_kwargs={"workers": settings.workers})
     security = Security(require_encryption=True)
     for field, name in TLS.items():
         path = getattr(security, field)

@@ -17,7 +17,10 @@ from deployments import automations, declared
 from deployments.deploy import deploy as deploy_all
 from deployments.deploy import main
 from deployments.pools import BACKFILL
+from rancast.datasets import known_datasets
 from rancast.errors import ConfigurationError
+from rancast.settings import find_home
+from rancast.use_cases import known_use_cases
 from tests import servers as real
 from tests.workers import Deployed
 
@@ -187,6 +190,22 @@ def test_every_entrypoint_imports(deployment: declared.Declared) -> None:
     assert fields["description"]
     for field in fields["parameter_openapi_schema"]["properties"].values():
         assert field.get("description"), field
+
+
+def test_forms_offer_dates_as_dates_and_names_as_a_choice() -> None:
+    """An operator picks days from a calendar, and use cases and datasets from a list."""
+    forms = {
+        one.name: one.fields()["parameter_openapi_schema"]["properties"]
+        for one in declared.read_declared()
+    }
+    use_cases, datasets = known_use_cases(find_home()), known_datasets(find_home())
+    for flow, name in (("daily", "as_of"), ("ingest", "start"), ("ingest", "end")):
+        assert {"type": "string", "format": "date"} in forms[flow][name]["anyOf"]
+    assert forms["backfill"]["start"]["format"] == "date"
+    assert forms["training"]["use_case"]["enum"] == use_cases
+    assert forms["rollback"]["use_case"]["enum"] == use_cases
+    assert forms["daily"]["use_cases"]["anyOf"][0]["items"]["enum"] == use_cases
+    assert forms["ingest"]["dataset"]["enum"] == datasets
 
 
 def test_templates_hold_the_settings_that_runs_need() -> None:

@@ -82,9 +82,9 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
     waiting = deployed.run("daily", night, env)
     deployed.wait(waiting, ["AwaitingConcurrencySlot"])
 
-    hasten(deployed, beating)
-    beat(deployed, beating)
-    crashed = deployed.wait(beating, ["Crashed"], seconds=60)
+    with hastened(deployed, beating):
+        beat(deployed, beating)
+        crashed = deployed.wait(beating, ["Crashed"], seconds=60)
     assert "no heartbeat for ten minutes" in crashed.state.message
     assert "Press Retry" in crashed.state.message
     deployed.wait(waiting)
@@ -112,7 +112,8 @@ def parts_of(deployed: Deployed, run: UUID) -> list[Any]:
         return list(found)
 
 
-def hasten(deployed: Deployed, run: UUID) -> None:
+@contextmanager
+def hastened(deployed: Deployed, run: UUID) -> Iterator[None]:
     """Put the heartbeat automation on one run once more, with the shortest patience there is."""
     from deployments.automations import read_file
 
@@ -121,9 +122,13 @@ def hasten(deployed: Deployed, run: UUID) -> None:
     trigger = {**declared.trigger, "within": 10, "match": resource(run)}
     quick = declared.model_copy(update={"trigger": trigger}).core(file.webhook, None)
     with deployed.client() as client:
-        client.create_automation(
+        made = client.create_automation(
             quick.model_copy(update={"name": f"quick {run}", "tags": []}),
         )
+        try:
+            yield
+        finally:
+            client.delete_automation(made)
 
 
 def resource(run: UUID) -> dict[str, str]:

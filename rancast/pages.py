@@ -194,12 +194,12 @@ def leaderboard_page(outcome: TrainingOutcome, plot: bytes | None) -> str:
 
 def _model_row(row: summaries.Row, outcome: TrainingOutcome) -> list[Cell]:
     main = ("model", "kind", outcome.metric)
-    cells: list[Cell] = [escape(str(row[name])) for name in main]
+    bold = "**" if row["chosen"] else ""
+    cells: list[Cell] = [f"{bold}{escape(str(row[name]))}{bold}" for name in main]
     # one cell for all of them: more columns do not fit, and of these the value is enough
     others = [name for name in row if name not in (*main, "chosen")]
     values = {name: str(row[name]).partition(" (")[0] for name in others}
-    cells.append(", ".join(f"{escape(name)} {value}" for name, value in values.items()))
-    return [f"**{cell}**" for cell in cells[:3]] + cells[3:] if row["chosen"] else cells
+    return [*cells, ", ".join(f"{escape(name)} {value}" for name, value in values.items())]
 
 
 def _comparisons(decision: Decision) -> list[str]:

@@ -70,6 +70,17 @@ def aliases() -> dict[str, int]:
     return Registry(load_settings().tracking).aliases("tiny")
 
 
+def history_artifact(flow_run: str | None) -> str:
+    """Return the table that a run of a change left in the Prefect UI."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter
+
+    wanted = {"flow_run_id": {"any_": [flow_run]}, "key": {"any_": ["champions-tiny"]}}
+    with get_client(sync_client=True) as client:
+        (found,) = client.read_artifacts(artifact_filter=ArtifactFilter.model_validate(wanted))
+    return str(found.data)
+
+
 @contextmanager
 def as_run(flow_run: str | None) -> Iterator[None]:
     """Run flows under the id of an earlier run, as a retry of it does."""
@@ -103,6 +114,11 @@ def test_by_hand_any_registered_version_becomes_champion_and_can_be_rolled_back(
     assert pointer.history[-1].by == "not declared" and pointer.history[:1] == first.history
     assert len({entry.flow_run for entry in pointer.history}) == 3
     assert [entry.at for entry in pointer.history] == sorted(e.at for e in pointer.history)
+    page = history_artifact(pointer.history[-1].flow_run)
+    rows = [line for line in page.splitlines() if "ridge" in line]
+    told = [("now", "rollback"), ("Ada", "manual"), ("schedule", "promotion")]
+    assert len(rows) == len(told) and "by (as declared)" in page
+    assert all(word in row for row, words in zip(rows, told, strict=True) for word in words)
     again = daily(["tiny"], NEXT).trained[0]
     assert again.champion == 1 and known() == pointer
     with pytest.raises(ConfigurationError, match="no champion before it"):

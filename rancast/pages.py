@@ -246,6 +246,7 @@ def decision_page(outcome: TrainingOutcome, links: Mapping[str, str]) -> str:
     ]
     sentences = [gate.sentence for gate in outcome.decision.gates] if outcome.decision else []
     if list(outcome.reasons) != sentences:  # which the table below has
+        lines += ["Why it is champion:", ""] if outcome.decision is None else []
         lines += [f"- {escape(reason)}" for reason in outcome.reasons]
     if outcome.decision is not None:
         lines += ["", "### Gates", ""]

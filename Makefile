@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test test-ui check history bench ui deploy clean lock schemas onboard layout audit env up down
+.PHONY: help install demo test test-operators test-ui check history bench ui deploy clean lock schemas onboard layout audit env up down
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,11 @@ ui: $(VENV)/.installed  ## open the Prefect and MLflow UIs on the last run, with
 deploy: $(VENV)/.installed  ## put pools, deployments and automations on the server of PREFECT_API_URL
 	@$(BIN)/python -m deployments.deploy
 
-test: $(VENV)/.installed node_modules/.installed  ## run all tests, on real servers
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+test: $(VENV)/.installed node_modules/.installed  ## run the tests, on real servers
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not ui and not operators" $(PYTEST)
+
+test-operators: $(VENV)/.installed node_modules/.installed  ## run the tests that need workers, or the whole stack
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "operators and not ui" $(PYTEST)
 
 CHROMIUM := /usr/bin/chromium
 $(CHROMIUM):

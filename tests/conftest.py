@@ -56,6 +56,15 @@ def pytest_configure_node(node: Any) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a deployed server with its worker, or the stack, for make test-operators."""
+    stack = Path(__file__).parent / "stack"
+    for item in items:
+        if "deployed" in getattr(item, "fixturenames", ()) or stack in item.path.parents:
+            item.add_marker(pytest.mark.operators)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End the servers after the last test of the last worker, and after an interruption."""
     if config.stash.get(OWNED, []):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests.flows import homes
 from tests.workers import environment_of
@@ -19,6 +19,8 @@ OPTIONS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 WINDOW = {"width": 1280, "height": 860}
+# a page may load slowly beside the runs that it shows
+PATIENCE_MS = 60_000
 # charts are drawn after the page is there; only pictures wait for them
 SETTLE_MS = 2_500
 COLOURS = 48
@@ -43,7 +45,8 @@ def page(browser: Browser) -> Iterator[Page]:
     """An empty page that reaches loopback only."""
     with browser.new_context(viewport=WINDOW, locale="en-GB", timezone_id="UTC") as context:
         context.route("**/*", _loopback_only)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         yield context.new_page()
 
 

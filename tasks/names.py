@@ -11,8 +11,12 @@ from tasks.clock import ingest_days, scheduled_day
 def daily_name() -> str:
     """Return 'daily 2024-03-20 · network_degradation'."""
     given = flow_run.parameters
-    about = ", ".join(given.get("use_cases") or ["all use cases"])
-    return f"daily {given.get('as_of') or scheduled_day()} · {about}"
+    return night_name(given.get("as_of") or scheduled_day(), given.get("use_cases"))
+
+
+def night_name(as_of: date | str, use_cases: list[str] | None) -> str:
+    """Return what a night is called, or will be: Prefect names a run when it begins."""
+    return f"daily {as_of} · {', '.join(use_cases or ['all use cases'])}"
 
 
 def ingest_name() -> str:

@@ -13,6 +13,7 @@ from prefect.exceptions import Pause
 
 from rancast.readiness import Waiting
 from tasks.clock import now
+from tasks.names import night_name
 from tasks.redaction import redacted
 from tasks.runs import Run, present_run, run_later, runs_of
 
@@ -32,7 +33,9 @@ def find_newer_night(as_of: date, use_cases: list[str] | None) -> str | None:
         return None
     others = [run for run in runs_of("daily", WILL_TRAIN) if run.id != this.id]
     newer = newer_nights(as_of, use_cases, others, now())
-    return newer[0].name if newer else None
+    if not newer:
+        return None
+    return night_name(_as_of(newer[0]) or as_of, newer[0].parameters.get("use_cases"))
 
 
 def newer_nights(

@@ -122,10 +122,11 @@ def _ensure(client: SyncPrefectClient, wanted: AutomationCore, found: Automation
     wanted = wanted.model_copy(update={"enabled": found.enabled})
     if _content(found) == _content(wanted):
         return False
-    client.update_automation(found.id, AutomationCore.model_validate(_content(wanted)))
+    client.update_automation(found.id, wanted)
     return True
 
 
 def _content(automation: AutomationCore) -> dict[str, Any]:
+    # not as JSON, in which a set of events has another order in each process
     fields = {"name", "description", "enabled", "tags", "trigger", "actions"}
-    return automation.model_dump(mode="json", include=fields)
+    return automation.model_dump(include=fields)

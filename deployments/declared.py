@@ -53,11 +53,8 @@ class Schedule(Document):
 
     def as_updated(self) -> DeploymentScheduleUpdate:
         """Return what updates it, without a word on whether it is paused."""
-        return DeploymentScheduleUpdate(
-            schedule=construct_schedule(cron=self.cron, timezone=self.timezone),
-            slug=self.slug,
-            parameters=self.parameters,
-        )
+        created = self.as_created(False).model_dump(exclude_unset=True, exclude={"active"})
+        return DeploymentScheduleUpdate(**created)
 
 
 class Limit(Document):
@@ -71,7 +68,7 @@ class Pool(Document):
     """`work_pool` of a deployment."""
 
     name: str
-    work_queue_name: str | None = None
+    work_queue_name: str = "default"
     job_variables: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -169,22 +166,26 @@ def apply(
         return created, True
     changes = _changes(found, fields)
     if _schedules_differ(found, deployment):
-        changes["schedules"] = [one.as_updated() for one in deployment.schedules]
+        known = {one.slug for one in found.schedules}
+        changes["schedules"] = [
+            one.as_updated() if one.slug in known else _as_new(one, is_active)
+            for one in deployment.schedules
+        ]
         _remove_schedules(client, found, deployment)
     if changes:
         client.update_deployment(found.id, DeploymentUpdate(**changes))
     return found.id, bool(changes)
 
 
+def _as_new(schedule: Schedule, is_active: bool) -> DeploymentScheduleUpdate:
+    return DeploymentScheduleUpdate(**schedule.as_created(is_active).model_dump(exclude_unset=True))
+
+
 def _changes(found: DeploymentResponse, fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields whose value on the server is another one."""
+    # a limit is taken as a number, and returned as an object of its own
     limit = found.global_concurrency_limit
-    # two that the API returns otherwise than it takes them: a limit is an object of its own, and
-    # without a queue of its own a deployment is shown in the default one of its pool
-    known = {
-        "concurrency_limit": limit and limit.limit,
-        "work_queue_name": found.work_queue_name if fields["work_queue_name"] else None,
-    }
+    known = {"concurrency_limit": limit and limit.limit}
     known |= {name: getattr(found, name) for name in fields if name not in known}
     changes = {name: value for name, value in fields.items() if known[name] != value}
     if "work_queue_name" in changes or "work_pool_name" in changes:

@@ -1,13 +1,15 @@
 """What nobody is there to see: runs whose process died, and deadlines that will be missed."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from rancast.markdown import escape
+from rancast.errors import ConfigurationError
 from rancast.settings import load_settings
 from rancast.supervision import (
     Alarm,
@@ -68,10 +70,17 @@ def watch_deadlines() -> list[str]:
     An alarm is an event, for whoever is to be woken, and an artifact. There is one at most for a
     use case and a day. A use case that does not load is left to `daily`, which says so.
     """
-    home = load_settings().home
-    cases = [load_use_case(home, name) for name in known_use_cases(home)]
-    alarms = [alarm for case in cases for alarm in _alarms(case, now())]
+    alarms = [alarm for case in _use_cases() for alarm in _alarms(case, now())]
     return [alarm.sentence for alarm in alarms if _raise_alarm(alarm)]
+
+
+def _use_cases() -> Iterator[UseCase]:
+    home = load_settings().home
+    for name in known_use_cases(home):
+        try:
+            yield load_use_case(home, name)
+        except ConfigurationError as error:
+            get_run_logger().warning(f"Its deadline is not watched: {error}")
 
 
 def _alarms(case: UseCase, moment: datetime) -> list[Alarm]:

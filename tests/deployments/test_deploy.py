@@ -1,5 +1,6 @@
 """make deploy: it applies what its files declare, and a second time it changes nothing."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentU
 from prefect.client.schemas.schedules import construct_schedule
 from prefect.client.schemas.sorting import AutomationSort, DeploymentSort
 from prefect.events.schemas.automations import AutomationCore
+from prefect.workers.base import BaseJobConfiguration
 
 from deployments import automations, declared
 from deployments.deploy import deploy as deploy_all
 from deployments.deploy import main
 from deployments.pools import BACKFILL
 from rancast.datasets import known_datasets
+from flows.supervision import FLOWS
 from rancast.errors import ConfigurationError
 from rancast.settings import find_home
 from rancast.use_cases import known_use_cases
@@ -168,6 +171,21 @@ def test_what_left_the_files_leaves_the_server(
         client.delete_automation(others.id)
 
 
+def test_a_new_schedule_is_off_where_nothing_is_scheduled(
+    deployed: Deployed, deploy: Callable[[], list[str]]
+) -> None:
+    """The embedded server gets schedules to look at, also those of a newer version."""
+    deploy()
+    (wanted,) = (one for one in declared.read_declared() if one.name == "daily")
+    with deployed.client() as client:
+        before = client.read_deployment_by_name("daily/daily")
+        client.delete_deployment_schedule(before.id, before.schedules[0].id)
+        assert declared.apply(client, wanted, is_active=False) == (before.id, True)
+        (schedule,) = client.read_deployment_by_name("daily/daily").schedules
+        assert (schedule.slug, schedule.active) == ("nightly", False)
+        client.update_deployment_schedule(before.id, schedule.id, active=True)
+
+
 def test_it_refuses_without_a_server(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """With PREFECT_API_URL unset there is nowhere to deploy to, and it says what to set."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -219,6 +237,31 @@ def test_templates_hold_the_settings_that_runs_need() -> None:
             is_of_a_run = not name.startswith(("PREFECT_SERVER_", "OMP_", "MLFLOW_HTTP_"))
             if is_of_a_run:
                 assert given[name] == value, name
+
+
+def test_a_container_gets_what_its_worker_has(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Docker pool copies settings from the worker's environment when it starts a run, so that
+    Prefect's database has none of them; what the worker lacks arrives empty."""
+    monkeypatch.setenv("RANCAST_LAKE_URL", "https://account.blob.core.windows.net/lake")
+    monkeypatch.setenv("RANCAST_PSEUDONYM_KEY", "a key of the tests")
+    with deployed.client() as client:
+        template = client.read_work_pool("rancast-docker").base_job_template
+        config = asyncio.run(
+            BaseJobConfiguration.from_template_and_values(
+                template, {"env": {"RANCAST_WORKERS": "1"}}
+            )
+        )
+    assert config.env["RANCAST_LAKE_URL"] == "https://account.blob.core.windows.net/lake"
+    assert config.env["RANCAST_PSEUDONYM_KEY"] == "a key of the tests"
+    assert (config.env["RANCAST_RAW_URL"], config.env["RANCAST_WORKERS"]) == ("", "1")
+    assert "a key of the tests" not in json.dumps(template)
+
+
+def test_supervision_knows_every_flow() -> None:
+    """The runs of each deployment are looked after."""
+    assert set(FLOWS) == {one.name for one in declared.read_declared()}
 
 
 def test_events_of_automations_are_those_that_are_emitted() -> None:

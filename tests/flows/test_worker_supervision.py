@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psutil
 import pytest
@@ -65,8 +65,10 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
     deployed: Deployed, home: Path, tmp_path: Path
 ) -> None:
     """A worker and its runs are killed at once. The automation ends the run that had been beating,
-    and the sweep the one that never beat and the parts; the run that waited for the slot goes on.
-    """
+    and the sweep the one that never beat and the parts; the run that waited for the slot goes on,
+    and one that had beaten and then suspended is left alone."""
+    from prefect.states import Cancelled, Running, Suspended
+
     env = environment_of(home)
     night = {"use_cases": ["tiny"], "as_of": str(AS_OF)}
     with deployed.second_worker(tmp_path / "worker", tmp_path / "cwd") as worker:
@@ -82,9 +84,14 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
     waiting = deployed.run("daily", night, env)
     deployed.wait(waiting, ["AwaitingConcurrencySlot"])
 
-    with hastened(deployed, beating):
+    resting = put(deployed, "rollback", {"use_case": "tiny", "reason": "none"}, Running()).id
+    with hastened(deployed, resting), hastened(deployed, beating), deployed.client() as client:
+        beat(deployed, resting)
+        client.set_flow_run_state(resting, Suspended(), force=True)
         beat(deployed, beating)
         crashed = deployed.wait(beating, ["Crashed"], seconds=60)
+        assert client.read_flow_run(resting).state_name == "Suspended"
+        client.set_flow_run_state(resting, Cancelled(), force=True)
     assert "no heartbeat for ten minutes" in crashed.state.message
     assert "Press Retry" in crashed.state.message
     deployed.wait(waiting)
@@ -139,7 +146,7 @@ def resource(run: UUID) -> dict[str, str]:
 def beat(deployed: Deployed, run: UUID) -> None:
     """Give one heartbeat for a run, since those of a killed process may not have been sent."""
     event = {
-        "id": "00000000-0000-4000-8000-000000000001",
+        "id": str(uuid4()),
         "occurred": datetime.now(UTC).isoformat(),
         "event": "prefect.flow-run.heartbeat",
         "resource": resource(run),
@@ -234,6 +241,7 @@ def test_a_deadline_at_risk_is_told_once(deployed: Deployed, home: Path, sink: S
     text = tiny.USE_CASE + f'deadline: {{at: "{deadline:%H:%M:%S}", timezone: UTC}}\n'
     for name in ("punctual", "decided"):
         homes.write_use_case(home, name, text)
+    (home / "use_cases" / "broken.yaml").write_text("name: [")
     day = str(deadline.date())
     past = {"use_cases": ["punctual", "decided"], "as_of": "2024-03-04"}
     typical = put(deployed, "daily", past, Running(), Completed()).total_run_time
@@ -241,6 +249,10 @@ def test_a_deadline_at_risk_is_told_once(deployed: Deployed, home: Path, sink: S
     put(deployed, "training", {"use_case": "decided", "end": day}, Running(), Completed())
     (failed,) = until(lambda: sink.about("out of paper"))
     assert failed["event"] == "prefect.flow-run.Failed" and failed["url"].startswith("http")
+    for _ in range(3):
+        put(deployed, "supervision", {}, Running(), Failed(message="no ink"))
+    (failing,) = until(lambda: sink.about("no ink"))
+    assert failing["automation"] == "rancast: supervision keeps failing"
 
     in_time = deadline - typical - timedelta(seconds=90)
     assert supervise(deployed, home, in_time) == "Nothing to do."

@@ -10,7 +10,11 @@ from rancast.candidates import holdout_frame
 from rancast.errors import EvidenceError
 from rancast.use_cases import Problem
 
-FROM_COLUMNS = {"last_value": "baseline_last_value", "seasonal": "baseline_seasonal"}
+FROM_COLUMNS = {
+    "last_value": "baseline_last_value",
+    "seasonal": "baseline_seasonal",
+    "weekly": "baseline_weekly",
+}
 BASELINES = (*FROM_COLUMNS, "majority")
 
 
@@ -22,10 +26,10 @@ def predictions(
 ) -> dict[str, pd.DataFrame]:
     """Return name -> holdout predictions [entity, time, y, prediction, *slices] of each baseline.
 
-    `last_value` and `seasonal` are the table's own columns. `majority` predicts the same for all:
-    the share of positives in the training rows (classification), or their median (regression).
-    Where another baseline has no value, it falls back to `majority`, so that all models are judged
-    on the same rows. Raises EvidenceError for a table without training rows.
+    `last_value`, `seasonal` and `weekly` are the table's own columns. `majority` predicts the same
+    for all: the share of positives in the training rows (classification), or their median
+    (regression). Where another baseline has no value, it falls back to `majority`, so that all
+    models are judged on the same rows. Raises EvidenceError for a table without training rows.
     """
     train = table.loc[table["split"] == "train", "y"]
     if train.empty:

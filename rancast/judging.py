@@ -58,6 +58,7 @@ class BaselinePredictions(NamedTuple):
 
     last_value: pd.DataFrame
     seasonal: pd.DataFrame
+    weekly: pd.DataFrame
     majority: pd.DataFrame
 
 

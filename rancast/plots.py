@@ -27,8 +27,18 @@ Frames = Mapping[str, pd.DataFrame]
 
 # Okabe and Ito's palette, which colour-blind readers tell apart
 MODEL, ACTUAL, ALARM = "#0072B2", "#000000", "#D55E00"
-BASELINE_COLOURS = {"last_value": "#E69F00", "seasonal": "#009E73", "majority": "#999999"}
-BASELINE_NAMES = {"last_value": "last value", "seasonal": "seasonal", "majority": "majority"}
+BASELINE_COLOURS = {
+    "last_value": "#E69F00",
+    "seasonal": "#009E73",
+    "weekly": "#CC79A7",
+    "majority": "#999999",
+}
+BASELINE_NAMES = {
+    "last_value": "last value",
+    "seasonal": "seasonal",
+    "weekly": "weekly",
+    "majority": "majority",
+}
 METRIC_NAMES = {
     "average_precision": "average precision",
     "roc_auc": "ROC AUC",

@@ -63,11 +63,11 @@ def assemble(
     """Return the labelled rows of X, sorted by time and entity.
 
     Columns: entity, time, the features, y (int64 for a classification, else float64), split
-    ('train', 'embargo', 'holdout'), baseline_last_value and baseline_seasonal, as `targets` makes
-    them. `end` is the exclusive end of the data: a row whose horizon is not over by then has no
-    label yet, and a day with such a row is not part of the table, so that the holdout ends with the
-    last day whose labels are complete. Raises EvidenceError for too few rows or days, and for a
-    train or holdout with a single class.
+    ('train', 'embargo', 'holdout'), and the columns of BASELINES, as `targets` makes them. `end` is
+    the exclusive end of the data: a row whose horizon is not over by then has no label yet, and a
+    day with such a row is not part of the table, so that the holdout ends with the last day whose
+    labels are complete. Raises EvidenceError for too few rows or days, and for a train or holdout
+    with a single class.
     """
     view.check(dataset)
     X = _stack(features, view, dataset)

@@ -1,4 +1,4 @@
-"""y: what happened within the horizon after t, and the two trivial forecasts of it.
+"""y: what happened within the horizon after t, and three trivial forecasts of it.
 
 A label at t is made from grid times strictly after t, and, unless the use case says `carry`, from
 rows strictly after t. Features, which look back, are in `features`.
@@ -24,13 +24,16 @@ from rancast.grids import (
     place,
 )
 from rancast.kpis import denominator_of, numerator_of, quotient
-from rancast.use_cases import DAY, TableView, Target
+from rancast.use_cases import DAY, WEEK, TableView, Target
 
 
 def horizon(view: TableView, dataset: Dataset) -> timedelta:
-    """Return how far after t the last row of t's label can lie: whole periods within the target."""
+    """Return how far after t the last row of t's label can lie.
+
+    That is the target's delay, and the whole periods within what it is about.
+    """
     period = view.period(dataset)
-    return (view.target.within // period) * period
+    return view.target.delay + (view.target.within // period) * period
 
 
 def label(
@@ -41,38 +44,55 @@ def label(
     `at` has the columns `entity` and `time` (grid times), `curated` the partitions of the whole
     history. Columns, all float64:
 
-    - `y`: for `any`, 1 on a breach seen in (t, t + within], 0 if at least the share `observed` of
-      its periods was seen without one, else NaN. For `mean`, the mean over the periods seen if
-      these are enough, else NaN (of a KPI that is a ratio, the numerators over the denominators
-      of these periods); for `sum`, that mean times the periods of the horizon, since an absent
-      period is not zero. A period counts as seen if its outcome is known, or was known at
-      most `grid.fill` earlier but after t; with `carry`, at t or before it, too.
+    - `y`: for `any`, 1 on a breach seen in (t + delay, t + delay + within], 0 if at least the share
+      `observed` of its periods was seen without one, else NaN. For `mean`, the mean over those
+      periods that were seen if they are enough, else NaN (of a KPI that is a ratio, the numerators
+      over the denominators of these periods); for `sum`, that mean times the periods of the
+      horizon, since an absent period is not zero. A period counts as seen if its outcome is
+      known, or was known at most `grid.fill` earlier but after t + delay; with `carry`, then or
+      before it, too.
     - `baseline_last_value`: what was last known at t continues. For `any`, 1 if that was a breach,
       else 0, and 0 if nothing is known yet; else the last value (times the periods, for `sum`).
-    - `baseline_seasonal`: what y was over the same time one day earlier (the fewest whole days that
-      end before t, for longer horizons), or `baseline_last_value` where that was not seen.
+    - `baseline_seasonal`: what y was over the same time one day earlier (the fewest whole days by
+      which it is over at t, for longer horizons), or `baseline_last_value` where that was not seen.
+    - `baseline_weekly`: the same, a week earlier, or the fewest whole weeks.
 
     Baselines of a regression are NaN where the entity had no value yet.
     """
     view.check(dataset)
     rows = _known_outcomes(curated, view, dataset)
-    periods = view.target.within // view.period(dataset)
-    season = -(-view.target.within // DAY) * DAY
-    season_periods = 0 if season % view.period(dataset) else season // view.period(dataset)
-    outcomes = _Outcomes.over(rows, view, dataset, periods + season_periods)
+    target, period = view.target, view.period(dataset)
+    periods, delay = target.within // period, target.delay // period
+    seasons = [_season(unit, view, dataset) for unit in (DAY, WEEK)]
+    outcomes = _Outcomes.over(rows, view, dataset, delay + periods + max(seasons))
     slots = outcomes.axis.slots(at["entity"], at["time"])
     last = _last(rows, outcomes, at, view, dataset)
-    last = np.nan_to_num(last) if view.target.any else last * outcomes.scale(view.target, periods)
-    seasonal = np.full(len(at), np.nan)
-    if season_periods:
-        earlier = np.where(slots >= 0, slots - season_periods, -1)
-        seasonal = outcomes.after(earlier, view.target, periods)
+    last = np.nan_to_num(last) if target.any else last * outcomes.scale(target, periods)
+
+    def shifted(by: int) -> Floats:
+        """Return the target that many periods later than the one right after t."""
+        return outcomes.after(np.where(slots >= 0, slots + by, -1), target, periods)
+
+    earlier = [
+        shifted(delay - season) if season else np.full(len(at), np.nan) for season in seasons
+    ]
+    seasonal, weekly = (np.where(np.isnan(found), last, found) for found in earlier)
     columns = {
-        "y": outcomes.after(slots, view.target, periods),
+        "y": shifted(delay),
         "baseline_last_value": last,
-        "baseline_seasonal": np.where(np.isnan(seasonal), last, seasonal),
+        "baseline_seasonal": seasonal,
+        "baseline_weekly": weekly,
     }
     return pd.DataFrame(columns, index=at.index)
+
+
+def _season(unit: timedelta, view: TableView, dataset: Dataset) -> int:
+    """Return how many periods earlier a forecast by the season looks, 0 if the grid has no such.
+
+    That is the fewest whole units by which the time that the target is about is over at t.
+    """
+    season, period = -(-view.target.reach // unit) * unit, view.period(dataset)
+    return 0 if season % period else season // period
 
 
 def _last(

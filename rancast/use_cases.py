@@ -23,10 +23,10 @@ METRICS: dict[Problem, tuple[str, ...]] = {
     "regression": ("mae", "r2", "rmse"),
 }
 METRICS_AT_THRESHOLD = ("alerts_per_day", "precision", "recall")
-BASELINES = ("baseline_last_value", "baseline_seasonal")
+BASELINES = ("baseline_last_value", "baseline_seasonal", "baseline_weekly")
 # the training table has these columns beside the features
 RESERVED = ("entity", "time", "y", "split", *BASELINES)
-DAY = timedelta(days=1)
+DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 
 
 def _is_positive(value: timedelta) -> timedelta:
@@ -107,9 +107,13 @@ class Grid(Document):
 
 
 class Target(Document):
-    """What is predicted about (t, t + within]: a breach (`any`) or a statistic (`mean`, ...)."""
+    """What is predicted: a breach (`any`) or a statistic (`mean`, ...) of a time after t."""
 
-    within: Duration
+    within: Duration = Field(description="length of the time that is predicted")
+    delay: LengthOrZero = Field(
+        default=timedelta(0),
+        description="how long after t that time begins: y is about (t + delay, t + delay + within]",
+    )
     any: Condition | None = Field(
         default=None, description="an expression over columns: the breach"
     )
@@ -136,6 +140,11 @@ class Target(Document):
                 "state a horizon after t, such as 30min"
             )
         return self
+
+    @property
+    def reach(self) -> timedelta:
+        """How far after t the label can see."""
+        return self.delay + self.within
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -408,20 +417,21 @@ class UseCase(Document):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "UseCase":
-        if self.split.embargo < self.target.within:
+        if self.split.embargo < self.target.reach:
             raise ValueError(
-                f"split.embargo ({self.split.embargo}) is shorter than target.within "
-                f"({self.target.within}): labels of the training rows would reach into the holdout"
+                f"split.embargo ({self.split.embargo}) is shorter than target.within, with "
+                f"target.delay if there is one ({self.target.reach}): labels of the training rows "
+                "would reach into the holdout"
             )
         if self.split.holdout >= self.history:
             raise ValueError(
                 "split.holdout must be shorter than history, or nothing is left to train on"
             )
-        if self.target.carry and self.grid.fill >= self.target.within:
+        if self.target.carry and self.grid.fill >= self.target.reach:
             raise ValueError(
                 f"with target.carry, grid.fill ({self.grid.fill}) must be shorter than "
-                f"target.within ({self.target.within}), or a target could be computed from its "
-                "own row"
+                f"target.within, with target.delay if there is one ({self.target.reach}), or a "
+                "target could be computed from its own row"
             )
         if (self.problem == "classification") != (self.target.any is not None):
             raise ValueError("classification goes with target.any, regression with mean or sum")
@@ -554,6 +564,11 @@ class TableView(FeatureView):
                 f"target.within ({short_duration(self.target.within)}) is shorter than the grid's "
                 f"period ({short_duration(period)}), so that no row would lie in the horizon; "
                 "make the horizon at least one period."
+            )
+        if self.target.delay % period:
+            raise ConfigurationError(
+                f"target.delay ({short_duration(self.target.delay)}) is no whole number of the "
+                f"grid's periods ({short_duration(period)}); make it one."
             )
         if self.target.any is not None:
             _expect_condition(dataset, "target.any", self.target.any)

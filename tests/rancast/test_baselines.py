@@ -18,6 +18,7 @@ TABLE = pd.DataFrame(
         "split": ["train", "train", "embargo", "holdout", "holdout"],
         "baseline_last_value": [np.nan, np.nan, np.nan, 0.0, np.nan],
         "baseline_seasonal": [np.nan, np.nan, np.nan, 0.25, 0.75],
+        "baseline_weekly": [np.nan, np.nan, np.nan, np.nan, 0.5],
     }
 )
 
@@ -28,6 +29,7 @@ def test_baselines_predict_the_holdout_rows() -> None:
     assert {name: frame["prediction"].tolist() for name, frame in found.items()} == {
         "last_value": [0.0, 0.5],
         "seasonal": [0.25, 0.75],
+        "weekly": [0.5, 0.5],
         "majority": [0.5, 0.5],
     }
     expected = ["entity", "time", "y", "prediction", "connection_type"]

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from rancast import candidates, estimators, models
 from rancast.candidates import FittedCandidate, fit
 from rancast.errors import ConfigurationError, EvidenceError
-from rancast.use_cases import Alerts, Candidate, FitView, Search
+from rancast.use_cases import BASELINES, Alerts, Candidate, FitView, Search
 
 VIEW = FitView(
     problem="classification",
@@ -58,7 +58,7 @@ def table(days: int = 10, problem: str = "classification") -> pd.DataFrame:
     frame["split"] = np.where(frame["time"] > start, "holdout", "train")
     frame.loc[frame["time"] == start, "split"] = "embargo"
     frame.loc[5, "load"] = np.nan
-    return frame.assign(baseline_last_value=0.0, baseline_seasonal=0.0)
+    return frame.assign(**dict.fromkeys(BASELINES, 0.0))
 
 
 @pytest.fixture(scope="module")

@@ -53,9 +53,9 @@ def contender(frame: pd.DataFrame, view: JudgeView) -> Contender:
 
 
 def decide(view: JudgeView, state: ChampionState, champion: pd.DataFrame | None = None) -> Decision:
-    """Judge a good candidate against three poor baselines."""
+    """Judge a good candidate against poor baselines."""
     good = predictions(0.05)
-    poor = [predictions(9.0, seed) for seed in (2, 3, 4)]
+    poor = [predictions(9.0, seed) for seed in (2, 3, 4, 6)]
     return judge(good, poor, champion, contender(good, view), TRAIN_END, state, view)
 
 

@@ -61,6 +61,7 @@ def draw(problem: Problem, frame: pd.DataFrame | None = None) -> dict[str, bytes
     baselines = {
         "last_value": shown.assign(prediction=shown["y"].shift(2, fill_value=0.0)),
         "seasonal": shown.assign(prediction=0.3 + 0.1 * (shown.index % 3)),
+        "weekly": shown.assign(prediction=0.3 + 0.1 * (shown.index % 5)),
         "majority": shown.assign(prediction=0.5),
     }
     found = evaluate(shown, problem, metrics, seed=1)

@@ -48,6 +48,7 @@ def test_the_table_has_features_labels_split_and_baselines() -> None:
     assert list(found.table) == ["entity", "time", "load", "band", "y", "split"] + [
         "baseline_last_value",
         "baseline_seasonal",
+        "baseline_weekly",
     ]
     assert found.table["baseline_seasonal"].tolist() == [0.0, 0.0, 0.0, 1.0, 0.0, 1.0]
     assert {name: str(kind) for name, kind in found.table.dtypes.items()} == {
@@ -59,6 +60,7 @@ def test_the_table_has_features_labels_split_and_baselines() -> None:
         "split": "str",
         "baseline_last_value": "float64",
         "baseline_seasonal": "float64",
+        "baseline_weekly": "float64",
     }
 
 

@@ -145,6 +145,71 @@ def test_a_long_horizon_has_a_season_that_ends_before_t() -> None:
     assert labels(frame, given)["baseline_seasonal"].iloc[2] == (5.0 + 3.0) / 2
 
 
+def test_weekly_is_the_same_time_last_week() -> None:
+    """The weekly forecast is y of the same horizon a week earlier, or the last value if unseen."""
+    frame = rows(
+        ("a", "2024-02-26 10:10", 20.0),
+        ("a", "2024-02-26 10:20", 40.0),
+        ("a", "10:00", 7.0),
+        ("a", "11:00", 9.0),
+    )
+    found = labels(frame, regression())
+    assert found["baseline_weekly"].tolist()[2:] == [30.0, 9.0]
+    assert found["baseline_seasonal"].tolist()[2:] == [7.0, 9.0]
+
+
+def test_a_horizon_of_eight_days_has_a_week_that_ends_before_t() -> None:
+    """With a horizon longer than a week, the weekly forecast looks at two weeks earlier."""
+    given = regression(
+        target={"within": "10min", "delay": "8d", "mean": "load", "observed": 1},
+        split={"holdout": "1d", "embargo": "9d"},
+        history="20d",
+    )
+    frame = rows(
+        ("a", "2024-02-27 10:10", 5.0), ("a", "2024-03-05 10:10", 3.0), ("a", "10:00", 1.0)
+    )
+    # y is about 10:10 on the 12th: a week earlier is not over at t, two weeks earlier is
+    assert labels(frame, given)["baseline_weekly"].iloc[2] == 5.0
+
+
+def test_a_delay_moves_what_is_predicted_and_not_what_is_known() -> None:
+    """y is about (t + delay, t + delay + within]; the last value stays that at t, and the season
+    is the same time of day, a day before what is predicted."""
+    given = regression(
+        target={"within": "20min", "delay": "30min", "mean": "load", "observed": 0.5},
+        split={"holdout": "1d", "embargo": "50min"},
+    )
+    frame = rows(
+        ("a", "2024-03-03 10:40", 60.0),
+        ("a", "10:00", 1.0),
+        ("a", "10:10", 2.0),
+        ("a", "10:30", 3.0),
+        ("a", "10:40", 4.0),
+        ("a", "10:50", 8.0),
+        ("b", "11:00", 99.0),
+    )
+    found = labels(frame, given)
+    expect(found["y"], [NAN, 6.0, 8.0, NAN, NAN, NAN, NAN])
+    expect(found["baseline_last_value"], [60.0, 1.0, 2.0, 3.0, 4.0, 8.0, 99.0])
+    expect(found["baseline_seasonal"], [60.0, 60.0, 2.0, 3.0, 4.0, 8.0, 99.0])
+    day_ahead = {"within": "20min", "delay": "23h40min", "mean": "load", "observed": 0.5}
+    given = regression(target=day_ahead, split={"holdout": "1d", "embargo": "1d"})
+    expect(labels(frame, given)["y"], [3.5] + [NAN] * 6)
+    # from 11:00 on the 3rd the horizon is (10:40, 11:00] on the 4th
+    expect(labels(frame, given, "2024-03-03 11:00")["y"].tail(1), [8.0])
+    expect(labels(frame, given, "10:50")["baseline_seasonal"].tail(1), [6.0])
+
+
+def test_a_breach_before_the_delay_is_over_is_no_label() -> None:
+    """A breach counts only where it lies in the delayed horizon."""
+    given = spec(
+        target={"within": "20min", "delay": "10min", "any": "load > 90", "observed": 0.5},
+        split={"holdout": "1d", "embargo": "30min"},
+    )
+    frame = rows(*(("a", f"00:{minute}0", 95.0 if minute == 3 else 1.0) for minute in range(6)))
+    expect(labels(frame, given)["y"], [1.0, 1.0, 0.0, 0.0, NAN, NAN])
+
+
 def test_cells_and_times_that_are_not_there_have_no_label() -> None:
     """A time far away, or another cell's row, never lends its value."""
     frame = rows(("a", "23:50", 1.0), ("b", "00:00", 95.0), ("b", "00:10", 95.0))
@@ -161,7 +226,7 @@ def test_where_holds_for_labels_too() -> None:
 
 def test_no_rows_have_no_labels() -> None:
     """Without any row there is nothing to label, and no error."""
-    assert labels(rows(), spec()).shape == (0, 3)
+    assert labels(rows(), spec()).shape == (0, 4)
     expect(labels(rows(), regression(), "00:00")["y"], [NAN])
 
 
@@ -169,6 +234,9 @@ def test_a_horizon_counts_whole_periods() -> None:
     """A horizon that is no multiple of the period ends with the last whole period in it."""
     case = use_case(spec(target={"within": "19min", "any": "load > 90"}))
     assert horizon(case.table_view(), KPI).total_seconds() == 600
+    delayed = {"within": "19min", "delay": "1h", "any": "load > 90"}
+    case = use_case(spec(target=delayed, split={"holdout": "1d", "embargo": "2h"}))
+    assert horizon(case.table_view(), KPI).total_seconds() == 4200
 
 
 def test_a_horizon_shorter_than_the_grid_is_refused() -> None:

@@ -53,6 +53,8 @@ def test_all_shipped_use_cases_are_found() -> None:
         ({"target": {"within": "20min", "mean": "load"}}, "classification goes with target.any"),
         ({"where": "open('x')"}, "not allowed"),
         ({"split": {"holdout": "1d", "embargo": "10min"}}, "shorter than target.within"),
+        ({"target": {"within": "20min", "delay": "1min", "any": "load > 90"}}, "0:21:00"),
+        ({"target": {"within": "20min", "delay": "-1h", "any": "load > 90"}}, "is negative"),
         ({"split": {"holdout": "10d", "embargo": "20min"}}, "shorter than history"),
         ({"split": {"holdout": "30h", "embargo": "20min"}}, "whole days"),
         ({"history": "30"}, "is not a duration"),
@@ -124,6 +126,13 @@ def test_metric_names_are_those_that_can_be_computed() -> None:
             r"target.within \(5min\) is shorter than the grid's period \(10min\)",
         ),
         ({"target": {"within": "20min", "any": "lod > 90"}}, "'lod' is not a column"),
+        (
+            {
+                "target": {"within": "20min", "delay": "15min", "any": "load > 90"},
+                "split": {"holdout": "1d", "embargo": "1h"},
+            },
+            r"target.delay \(15min\) is no whole number of the grid's periods \(10min\)",
+        ),
     ],
 )
 def test_what_the_dataset_cannot_serve_is_refused(changes: dict[str, Any], reason: str) -> None:

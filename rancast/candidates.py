@@ -11,16 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from rancast import alerts, models
+from rancast import alerts, models, selection
 from rancast.documents import sha256
 from rancast.errors import ConfigurationError, EvidenceError
-from rancast.metrics import find_metric
+from rancast.importance import permutation, spread
 from rancast.models import GOLDEN_ROWS, ModelCard
-from rancast.search import Rows, fit_rows, out_of_fold, search
+from rancast.search import Rows, SearchResult, fit_rows, out_of_fold, search
+from rancast.selection import Kept
 from rancast.use_cases import RESERVED, Candidate, FitView
 
-IMPORTANCE_ROWS = 2_000
-IMPORTANCE_REPEATS = 3
 MINIMUM_TRAINING_ROWS = 20
 
 # One fit at a time in a process: scikit-learn uses all cores itself, memory stays that of one
@@ -73,8 +72,11 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
     holdout = rows.at(np.flatnonzero(is_holdout))
     _check_evidence(train, holdout, view)
     found = search(candidate, train, view)
-    evaluated = fit_rows(candidate, found.params, train, view)
-    shipped = fit_rows(candidate, found.params, rows, view) if view.refit_on_holdout else evaluated
+    evaluated = fit_rows(candidate, found.params, train, view, found.kept[-1])
+    selected = _selected(evaluated, candidate, view)
+    # what a refit keeps was selected without the holdout, too
+    refit = view.refit_on_holdout
+    shipped = fit_rows(candidate, found.params, rows, view, selected) if refit else evaluated
     model = models.dump(shipped)
     fitted_on = rows if view.refit_on_holdout else train
     card = ModelCard(
@@ -84,8 +86,9 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
         features=features,
         categories=_categories(rows.X),
         problem=view.problem,
-        threshold=_threshold(candidate, found.params, train, view),
+        threshold=_threshold(candidate, found, train, view),
         fold_score=float(found.trials.loc[found.trials["is_chosen"], "score_mean"].iloc[0]),
+        selected=selected,
         train_end=fitted_on.time.max().isoformat(),
         refit=view.refit_on_holdout,
         model_sha256=sha256(model),
@@ -97,7 +100,7 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
         predictions=holdout_frame(ordered[is_holdout], prediction, view.slices, view.entity),
         golden=_golden(shipped, holdout, view),
         trials=found.trials,
-        importance=_importance(evaluated, holdout, view),
+        importance=permutation(evaluated, holdout.X, holdout.y, view),
     )
 
 
@@ -154,61 +157,23 @@ def _check_evidence(train: Rows, holdout: Rows, view: FitView) -> None:
         )
 
 
+def _selected(pipeline: Any, candidate: Candidate, view: FitView) -> Kept:
+    """Return the features that a selection kept, None where there was none."""
+    if selection.of(candidate, view) is None:
+        return None
+    return selection.kept_features(pipeline)
+
+
 def _threshold(
-    candidate: Candidate, params: dict[str, Any], train: Rows, view: FitView
+    candidate: Candidate, found: SearchResult, train: Rows, view: FitView
 ) -> float | None:
     """Return the decision threshold from out-of-fold predictions, None without an alert budget."""
     if view.alerts is None:
         return None
-    return alerts.threshold(out_of_fold(candidate, params, train, view), view.alerts.per_day)
-
-
-def _spread(number: int, wanted: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return at most `wanted` positions, evenly spread over `number`, the ends included."""
-    return np.unique(np.linspace(0, number - 1, min(number, wanted)).round().astype(np.int64))
+    unseen = out_of_fold(candidate, found.params, train, view, found.kept[-2])
+    return alerts.threshold(unseen, view.alerts.per_day)
 
 
 def _golden(shipped: Any, holdout: Rows, view: FitView) -> pd.DataFrame:
-    X = holdout.X.iloc[_spread(len(holdout.X), GOLDEN_ROWS)].reset_index(drop=True)
+    X = holdout.X.iloc[spread(len(holdout.X), GOLDEN_ROWS)].reset_index(drop=True)
     return X.assign(prediction=models.predict_prepared(shipped, X, view.problem))
-
-
-def _importance(evaluated: Any, holdout: Rows, view: FitView) -> pd.DataFrame:
-    """Return how much the metric worsens when a feature is shuffled (Breiman 2001).
-
-    Computed on a sample spread evenly over holdout rows in order of y, so that it holds all
-    classes in proportion. Where the metric is undefined on the holdout, importances are missing.
-    """
-    from sklearn.inspection import permutation_importance
-
-    order = np.argsort(holdout.y.to_numpy(), kind="stable")
-    sample = holdout.at(np.sort(order[_spread(len(order), IMPORTANCE_ROWS)]))
-    metric = find_metric(view.metric, view.problem)
-    sign = 1 if metric.greater_is_better else -1
-
-    def score(model: Any, X: pd.DataFrame, y: pd.Series) -> float:
-        prediction = models.predict_prepared(model, X, view.problem)
-        return sign * metric(y.to_numpy(dtype=np.float64), prediction)
-
-    means = deviations = np.full(holdout.X.shape[1], np.nan)
-    if _is_defined(sample, view):
-        result = permutation_importance(
-            evaluated,
-            sample.X,
-            sample.y,
-            scoring=score,
-            n_repeats=IMPORTANCE_REPEATS,
-            random_state=view.seed,
-        )
-        means, deviations = result.importances_mean, result.importances_std
-    frame = pd.DataFrame(
-        {"feature": holdout.X.columns, "importance_mean": means, "importance_std": deviations}
-    )
-    return frame.sort_values(
-        ["importance_mean", "feature"], ascending=[False, True], ignore_index=True
-    )
-
-
-def _is_defined(sample: Rows, view: FitView) -> bool:
-    """Tell whether every metric has a value on these rows."""
-    return sample.y.nunique() > 1 or (view.problem == "regression" and view.metric != "r2")

@@ -135,15 +135,18 @@ def refuse_missing_values(candidate: Candidate, pipeline: Any, X: pd.DataFrame) 
     """Raise ConfigurationError where X has missing values that the pipeline would stumble over."""
     from sklearn.utils import get_tags
 
-    if candidate.impute or get_tags(pipeline[-1]).input_tags.allow_nan:
+    selects = "select" in pipeline.named_steps
+    if candidate.impute or (get_tags(pipeline[-1]).input_tags.allow_nan and not selects):
         return
     missing = X.select_dtypes("number").isna().sum()
     missing = missing[missing > 0]
     if len(missing):
+        taker = "features.select" if selects else candidate.estimator
+        instead = ", or 'select: false'" if selects else ""
         raise ConfigurationError(
-            f"candidate {candidate.name!r}: {candidate.estimator} takes no missing values, but "
+            f"candidate {candidate.name!r}: {taker} takes no missing values, but "
             f"{missing.index[0]!r} has {int(missing.iloc[0]):,} of {len(X):,} and {len(missing)} "
-            "columns have some; set 'impute: true'."
+            f"columns have some; set 'impute: true'{instead}."
         )
 
 

@@ -35,6 +35,8 @@ TRUSTED_TYPES = frozenset(
         "sklearn.tree._tree.Tree",
         # fitted trees of histogram gradient boosting: arrays of nodes
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        # the F-test behind features.select: a function of X and y, called at a fit only
+        "sklearn.feature_selection._univariate_selection.f_regression",
         # loss functions of the generalised linear models: formulas with one number as state
         "sklearn._loss.loss.HalfTweedieLossIdentity",
         # optimiser state of multi-layer perceptrons: arrays and numbers
@@ -58,7 +60,8 @@ class ModelCard(Document):
     are the estimator's as stated and as chosen by the search. `train_end` is the ISO time of the
     last row that the shipped model was fitted on; `refit` tells whether that includes the holdout.
     A classification alerts where its prediction is at least `threshold`. `fold_score` is the mean
-    of the metric over the folds with the chosen parameters.
+    of the metric over the folds with the chosen parameters. `selected` are the features that a
+    selection kept, None where there was none.
     """
 
     candidate: str
@@ -69,6 +72,7 @@ class ModelCard(Document):
     problem: Problem
     threshold: float | None
     fold_score: float | None = None
+    selected: tuple[str, ...] | None = None
     train_end: str
     refit: bool
     model_sha256: str

@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rancast import selection
 from rancast.documents import canonical_json
 from rancast.errors import EvidenceError
 from rancast.estimators import build_pipeline, fit_pipeline, has_converged
+from rancast.importance import permutation
 from rancast.metrics import find_metric
 from rancast.models import predict_prepared
+from rancast.selection import Kept
 from rancast.splits import folds
 from rancast.use_cases import Candidate, FitView, Problem
 
@@ -44,10 +47,14 @@ class Fold(NamedTuple):
 
 
 class SearchResult(NamedTuple):
-    """The chosen parameters, and one row per trial with its scores."""
+    """The chosen parameters, one row per trial with its scores, and the features that were kept.
+
+    `kept` has an item for each fold, and last that for all training rows; None is every feature.
+    """
 
     params: dict[str, Any]
     trials: pd.DataFrame
+    kept: tuple[Kept, ...]
 
 
 def search(candidate: Candidate, rows: Rows, view: FitView) -> SearchResult:
@@ -60,9 +67,12 @@ def search(candidate: Candidate, rows: Rows, view: FitView) -> SearchResult:
 
     cut = usable_folds(rows, view)
     drawn = list(_draw(candidate, view))
+    kept = kept_by_fold(candidate, rows, cut, view)
     # threads over trials, not within a fit: see `estimators.ROWS_PER_THREAD`
     results = Parallel(n_jobs=-1, backend="threading")(
-        delayed(_score)(candidate, params, rows, fold, view) for params in drawn for fold in cut
+        delayed(_score)(candidate, params, rows, fold, view, columns)
+        for params in drawn
+        for fold, columns in zip(cut, kept, strict=False)
     )
     scores = np.array([score for score, _ in results]).reshape(len(drawn), len(cut))
     converged = [known for _, known in results]
@@ -80,11 +90,49 @@ def search(candidate: Candidate, rows: Rows, view: FitView) -> SearchResult:
             "is_chosen": np.arange(len(drawn)) == best,
         }
     )
-    return SearchResult(drawn[best], trials)
+    return SearchResult(drawn[best], trials, kept)
+
+
+def kept_by_fold(
+    candidate: Candidate, rows: Rows, cut: list[Fold], view: FitView
+) -> tuple[Kept, ...]:
+    """Return the columns that `permutation` keeps for each fold, and last for all rows.
+
+    What a fold keeps was measured on the folds before it, on rows that end before its embargo, so
+    that its score has not seen its own test; the first has none before it and keeps everything.
+    """
+    from joblib import Parallel, delayed
+
+    select = selection.of(candidate, view)
+    if select is None or select.method != "permutation":
+        return (None,) * (len(cut) + 1)
+    pasts = [fold.all_train for fold in cut[1:]]
+    tests = [np.intersect1d(fold.test, past) for fold, past in zip(cut, pasts, strict=False)]
+    measured = Parallel(n_jobs=-1, backend="threading")(
+        delayed(_importance)(candidate, rows, fold.train, test, view)
+        for fold, test in zip(cut, [*tests, cut[-1].test], strict=True)
+    )
+    known = [measured[:number] for number in range(len(cut) + 1)]
+    return tuple(selection.most_important(folds, select.keep) for folds in known)
+
+
+def _importance(
+    candidate: Candidate, rows: Rows, train: Positions, test: Positions, view: FitView
+) -> pd.DataFrame:
+    """Return what each feature is worth on one fold, to the candidate's parameters as stated."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "openmp"):
+        model = fit_rows(candidate, {}, rows.at(train), view)
+        return permutation(model, rows.X.iloc[test], rows.y.iloc[test], view)
 
 
 def out_of_fold(
-    candidate: Candidate, params: dict[str, Any], rows: Rows, view: FitView
+    candidate: Candidate,
+    params: dict[str, Any],
+    rows: Rows,
+    view: FitView,
+    kept: Kept = None,
 ) -> pd.DataFrame:
     """Predict the last fold's rows by a model fitted on all rows before them: [time, prediction].
 
@@ -93,7 +141,7 @@ def out_of_fold(
     the final model give up to three times the alerts that were allowed.
     """
     last = usable_folds(rows, view)[-1]
-    model = fit_rows(candidate, params, rows.at(last.all_train), view)
+    model = fit_rows(candidate, params, rows.at(last.all_train), view, kept)
     test = rows.at(last.all_test)
     prediction = predict_prepared(model, test.X, view.problem)
     return pd.DataFrame({"time": test.time, "prediction": prediction})
@@ -143,20 +191,38 @@ def _draw(candidate: Candidate, view: FitView) -> Iterator[dict[str, Any]]:
     yield from ParameterSampler(candidate.search, number, random_state=view.seed)
 
 
-def fit_rows(candidate: Candidate, params: dict[str, Any], rows: Rows, view: FitView) -> Any:
-    """Fit the candidate with `params` over its own on these rows; return the pipeline."""
-    pipeline = build_pipeline(candidate, params, rows.X, view.problem, view.seed)
+def fit_rows(
+    candidate: Candidate,
+    params: dict[str, Any],
+    rows: Rows,
+    view: FitView,
+    kept: Kept = None,
+) -> Any:
+    """Fit the candidate with `params` over its own on these rows; return the pipeline.
+
+    It uses the columns `kept` alone; without them it selects on these rows, where the use case
+    says so.
+    """
+    X = rows.X if kept is None else rows.X[list(kept)]
+    pipeline = build_pipeline(candidate, params, X, view.problem, view.seed)
+    if kept is None:
+        pipeline = selection.with_selection(pipeline, selection.of(candidate, view))
     return fit_pipeline(candidate, pipeline, rows.X, rows.y)
 
 
 def _score(
-    candidate: Candidate, params: dict[str, Any], rows: Rows, fold: Fold, view: FitView
+    candidate: Candidate,
+    params: dict[str, Any],
+    rows: Rows,
+    fold: Fold,
+    view: FitView,
+    kept: Kept,
 ) -> tuple[float, bool | None]:
     """Fit and score one fold; return the score and whether the fit converged."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "openmp"):  # holds for this thread only
-        model = fit_rows(candidate, params, rows.at(fold.train), view)
+        model = fit_rows(candidate, params, rows.at(fold.train), view, kept)
         test = rows.at(fold.test)
         prediction = predict_prepared(model, test.X, view.problem)
     metric = find_metric(view.metric, view.problem)

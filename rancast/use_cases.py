@@ -221,6 +221,17 @@ class BusyHour(Document):
         return (name for whose in self.of for name in busy_hour_names(whose))
 
 
+class Select(Document):
+    """How many features a candidate keeps, and by what; fitted on training rows only."""
+
+    method: Literal["filter", "l1", "permutation"] = Field(
+        description="filter: F-test; l1: path of the lasso; permutation: loss on later folds"
+    )
+    keep: Annotated[int, Field(ge=1)] = Field(
+        description="how many; each value of a category counts, for permutation each feature"
+    )
+
+
 def busy_hour_names(whose: Literal["entity", "network"]) -> tuple[str, str]:
     """Name whether t lies in the busy hour, and how many hours after it, within -12 to 11."""
     hour = "busy_hour" if whose == "entity" else "network_busy_hour"
@@ -271,6 +282,9 @@ class Features(Document):
     busy_hour: BusyHour | None = Field(
         default=None, description="where t lies to the busy hour of the days before"
     )
+    select: Select | None = Field(
+        default=None, description="of these features, those that a fit keeps"
+    )
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> "Features":
@@ -285,7 +299,16 @@ class Features(Document):
                     f"a feature cannot be called {name!r}, as the training table uses that name; "
                     "rename the dataset's column"
                 )
+        if self.select is not None and self.select.keep >= len(names):
+            raise ValueError(
+                f"select.keep is {self.select.keep}, but there are only {len(names)} features; "
+                "write fewer, or leave select out"
+            )
         return self
+
+    def unselected(self) -> "Features":
+        """Return the same columns of X without a word on which of them a fit keeps."""
+        return self.model_copy(update={"select": None})
 
     def names(self) -> tuple[str, ...]:
         """Return the columns of X in their order: numbers first, then categories."""
@@ -336,6 +359,7 @@ class Candidate(Document):
     impute: bool = Field(
         default=False, description="whether missing values are filled by the median"
     )
+    select: bool = Field(default=True, description="whether features.select is for this one, too")
 
 
 class Slice(Document):
@@ -471,11 +495,16 @@ class UseCase(Document):
 
     def feature_view(self) -> "FeatureView":
         """Return what features depend on."""
-        return FeatureView(**{name: getattr(self, name) for name in FeatureView.model_fields})
+        return FeatureView(**self._those(FeatureView))
 
     def table_view(self) -> "TableView":
         """Return what the training table depends on."""
-        return TableView(**{name: getattr(self, name) for name in TableView.model_fields})
+        return TableView(**self._those(TableView))
+
+    def _those(self, view: "type[FeatureView]") -> dict[str, Any]:
+        """Return the values of a view's fields; what a fit keeps makes no feature anew."""
+        values = {name: getattr(self, name) for name in view.model_fields}
+        return values | {"features": self.features.unselected()}
 
     def fit_view(self) -> "FitView":
         """Return what a fit depends on, apart from its candidate and its table."""
@@ -490,6 +519,7 @@ class UseCase(Document):
             alerts=self.alerts,
             refit_on_holdout=self.refit_on_holdout,
             categories=self.features.categories,
+            select=self.features.select,
             slices=tuple(item.column for item in self.gates.slices),
         )
 
@@ -652,6 +682,7 @@ class FitView(Document):
     refit_on_holdout: bool
     categories: tuple[str, ...]
     slices: tuple[str, ...]
+    select: Select | None = None
 
 
 def load_use_case(home: Path, name: str) -> UseCase:

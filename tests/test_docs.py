@@ -50,6 +50,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "Use case: `target`": use_cases.Target,
     "Use case: `features`": use_cases.Features,
     "Use case: `features.busy_hour`": use_cases.BusyHour,
+    "Use case: `features.select`": use_cases.Select,
     "Use case: each of `features.lags`": use_cases.Lags,
     "Use case: each of `features.windows`": use_cases.Windows,
     "Use case: each of `features.history`": use_cases.History,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from rancast import alerts, models, selection
+from rancast import alerts, dependence, models, selection
 from rancast.documents import sha256
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.importance import permutation, spread
@@ -33,7 +33,8 @@ class FittedCandidate(NamedTuple):
     `model` is skops bytes; `predictions` [entity, time, y, prediction, *slice columns] are of the
     holdout by the model fitted on the training rows alone; `golden` [*features, prediction] are of
     the shipped model; `trials` has one row per set of parameters; `importance` [feature,
-    importance_mean, importance_std] is in units of the metric, largest first.
+    importance_mean, importance_std] is in units of the metric, largest first; `dependence` is the
+    partial dependence on the first of them, see `dependence`.
     """
 
     model: bytes
@@ -42,6 +43,7 @@ class FittedCandidate(NamedTuple):
     golden: pd.DataFrame
     trials: pd.DataFrame
     importance: pd.DataFrame
+    dependence: pd.DataFrame
 
 
 def fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCandidate:
@@ -94,13 +96,15 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
         model_sha256=sha256(model),
     )
     prediction = models.predict_prepared(evaluated, holdout.X, view.problem)
+    importance = permutation(evaluated, holdout.X, holdout.y, view)
     return FittedCandidate(
         model=model,
         card=card,
         predictions=holdout_frame(ordered[is_holdout], prediction, view.slices, view.entity),
         golden=_golden(shipped, holdout, view),
         trials=found.trials,
-        importance=permutation(evaluated, holdout.X, holdout.y, view),
+        importance=importance,
+        dependence=_dependence(evaluated, holdout.X, importance, view),
     )
 
 
@@ -177,3 +181,10 @@ def _threshold(
 def _golden(shipped: Any, holdout: Rows, view: FitView) -> pd.DataFrame:
     X = holdout.X.iloc[spread(len(holdout.X), GOLDEN_ROWS)].reset_index(drop=True)
     return X.assign(prediction=models.predict_prepared(shipped, X, view.problem))
+
+
+def _dependence(
+    evaluated: Any, X: pd.DataFrame, importance: pd.DataFrame, view: FitView
+) -> pd.DataFrame:
+    features = dependence.top_features(importance)
+    return dependence.partial(evaluated, X, features, _categories(X), view.seed)

@@ -4,6 +4,7 @@ Nothing is decided here: `decisions` compares two models and applies the gates. 
 cannot be computed is listed under `missing` with the reason, so that a gate on it fails closed.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -14,10 +15,17 @@ from rancast.bootstrap import ClusterCodes, cluster_bootstrap, cluster_codes, pe
 from rancast.documents import Document
 from rancast.errors import EvidenceError
 from rancast.metrics import FloatArray, Metric, find_metric
+from rancast.reliability import Reliability, reliability_of
 from rancast.use_cases import Problem
 
 KEY_COLUMNS = ("entity", "time", "y", "prediction")
 MAXIMUM_SLICES = 100
+# what a flag's 0 and 1 are called as groups
+FLAGS = {
+    "is_busy_hour": ("other hours", "busy hour"),
+    "is_network_busy_hour": ("other hours", "busy hour of the network"),
+    "is_weekend": ("weekdays", "weekend"),
+}
 
 
 class Interval(Document):
@@ -29,7 +37,10 @@ class Interval(Document):
 
 
 class SliceScore(Document):
-    """One group of the holdout: its rows and the first metric on them, or why there is none."""
+    """One group of the holdout: its rows and the first metric on them, or why there is none.
+
+    A group with fewer rows than its support has no score: it would be read as one.
+    """
 
     column: str
     value: str
@@ -44,7 +55,8 @@ class Evaluation(Document):
     """What one model was worth on its holdout rows.
 
     `metrics` maps a name to its interval; `missing` maps the others that were asked for to the
-    reason. `clusters` counts entities and UTC days. `positives` is None for regression.
+    reason. `clusters` counts entities and UTC days. `positives` and `reliability` are None for
+    regression.
     """
 
     problem: Problem
@@ -57,6 +69,7 @@ class Evaluation(Document):
     threshold: float | None = None
     slices: tuple[SliceScore, ...] = ()
     notes: tuple[str, ...] = ()
+    reliability: Reliability | None = None
 
 
 def evaluate(
@@ -66,10 +79,12 @@ def evaluate(
     seed: int,
     confidence: float = 0.95,
     threshold: float | None = None,
+    support: Mapping[str, int] | None = None,
 ) -> Evaluation:
     """Evaluate one model's `predictions` [entity, time, y, prediction, *slice columns].
 
-    The first of `metrics` is also computed on each value of each slice column. Metrics at a
+    The first of `metrics` is also computed on each value of each slice column that has at least as
+    many rows as `support` says of the column. Metrics at a
     threshold (precision, recall, alerts_per_day) need `threshold`. The bounds enclose both the
     interval from resampled entities and the one from resampled days.
 
@@ -91,7 +106,7 @@ def evaluate(
         for kind, codes in clusters.items()
         if codes.max() < 1
     ]
-    slices, slice_notes = _slices(predictions, found[0]) if found else ((), [])
+    slices, slice_notes = _slices(predictions, found[0], support or {}) if found else ((), [])
     return Evaluation(
         problem=problem,
         metrics=values,
@@ -103,6 +118,7 @@ def evaluate(
         threshold=threshold,
         slices=slices,
         notes=tuple(notes + slice_notes),
+        reliability=_reliability(predictions, problem),
     )
 
 
@@ -158,7 +174,17 @@ def _positives(predictions: pd.DataFrame, problem: Problem) -> int | None:
     return int(predictions["y"].sum()) if problem == "classification" else None
 
 
-def _slices(predictions: pd.DataFrame, metric: Metric) -> tuple[tuple[SliceScore, ...], list[str]]:
+def _reliability(predictions: pd.DataFrame, problem: Problem) -> Reliability | None:
+    """Return the calibration of a classification's predictions, None where some are missing."""
+    y, prediction = columns_of(predictions)
+    if problem != "classification" or not np.isfinite(prediction).all():
+        return None
+    return reliability_of(y, prediction)
+
+
+def _slices(
+    predictions: pd.DataFrame, metric: Metric, support: Mapping[str, int]
+) -> tuple[tuple[SliceScore, ...], list[str]]:
     """Score each value of each slice column; at most the largest `MAXIMUM_SLICES` of a column."""
     scores: list[SliceScore] = []
     notes: list[str] = []
@@ -171,18 +197,25 @@ def _slices(predictions: pd.DataFrame, metric: Metric) -> tuple[tuple[SliceScore
             )
         groups = predictions.groupby(labels)
         for value in sorted(sizes.index[:MAXIMUM_SLICES]):
-            scores.append(_slice_score(groups.get_group(value), column, value, metric))
+            group, least = groups.get_group(value), support.get(column, 1)
+            scores.append(_slice_score(group, column, value, metric, least))
     return tuple(scores), notes
 
 
 def slice_labels(values: pd.Series) -> pd.Series:
-    """Return slice values as text, "missing" where there is none."""
+    """Return slice values as text, "missing" where there is none, flags in words."""
+    if values.name in FLAGS:
+        values = values.map(dict(enumerate(FLAGS[str(values.name)])))
     return values.astype(object).where(values.notna(), "missing").astype(str)
 
 
-def _slice_score(rows: pd.DataFrame, column: str, value: str, metric: Metric) -> SliceScore:
+def _slice_score(
+    rows: pd.DataFrame, column: str, value: str, metric: Metric, least: int
+) -> SliceScore:
     score, reason = None, None
     try:
+        if len(rows) < least:
+            raise EvidenceError(f"too few rows: {len(rows):,}, needed are {least:,}")
         score = metric(*columns_of(rows))
     except EvidenceError as error:
         reason = str(error)

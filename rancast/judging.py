@@ -29,6 +29,7 @@ class JudgeView(Document):
     embargo: Duration
     seed: int
     promotion: Literal["automatic", "manual"] = "automatic"
+    slice_support: dict[str, int] = {}
 
 
 class Entry(Document):
@@ -84,6 +85,7 @@ def judge_view(use_case: UseCase) -> JudgeView:
         embargo=use_case.split.embargo,
         seed=use_case.seed,
         promotion=use_case.promotion,
+        slice_support=use_case.slice_support(),
     )
 
 
@@ -128,7 +130,15 @@ def evaluate_predictions(
     """Evaluate one model's holdout predictions with the metrics of its kind of problem."""
     others = [name for name in METRICS[view.problem] if name != view.metric]
     names = (view.metric, *others, *(METRICS_AT_THRESHOLD if threshold is not None else ()))
-    return evaluate(predictions, view.problem, names, view.seed, view.gates.confidence, threshold)
+    return evaluate(
+        predictions,
+        view.problem,
+        names,
+        view.seed,
+        view.gates.confidence,
+        threshold,
+        view.slice_support,
+    )
 
 
 def choose(entries: list[Entry], metric: str) -> Entry:

@@ -18,6 +18,7 @@ from rancast.errors import EvidenceError
 from rancast.evaluation import Evaluation, columns_of
 from rancast.metrics import greater_is_better
 from rancast.models import ModelCard
+from rancast.reliability import reliability_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,6 @@ METRIC_NAMES = {
 }
 CURVE_POINTS = 1_500
 TOP_FEATURES = 20
-CALIBRATION_BINS = 10
 EXPLORE_POINTS = 2_000
 EXPLORE_ENTITIES = 8
 COVERAGE_TICKS = 12
@@ -142,25 +142,23 @@ def _mark_threshold(axes: "Axes", predictions: pd.DataFrame, threshold: float) -
 
 
 def calibration(predictions: pd.DataFrame, card: ModelCard) -> bytes:
-    """Draw the share of breaches in ten groups of equal size by predicted probability.
-
-    Bars show the 95 % interval of Wilson (1927) as if rows were independent; rows of one cell are
-    not, so true uncertainty is larger.
-    """
+    """Draw the share of breaches in groups of equal size by predicted probability."""
     import seaborn
 
+    found = reliability_of(*columns_of(predictions))
+    groups = pd.DataFrame([group.model_dump() for group in found.groups])
     figure, (axes, below) = _two_canvases(
         f"{card.candidate}: is a predicted 20 % really 20 %?",
-        f"{len(predictions):,} holdout rows in {CALIBRATION_BINS} groups of equal size",
+        f"{len(predictions):,} holdout rows in {len(groups)} groups of equal size; expected "
+        f"calibration error {found.expected_error:.2%}",
         ratios=(3, 1),
     )
-    groups = _calibration_groups(predictions)
     limit = 1.08 * float(groups[["prediction", "high"]].max().max())
     axes.plot([0, limit], [0, limit], color="#666666", linestyle=":", label="perfectly calibrated")
-    error = [groups["y"] - groups["low"], groups["high"] - groups["y"]]
+    error = [groups["share"] - groups["low"], groups["high"] - groups["share"]]
     axes.errorbar(
         groups["prediction"],
-        groups["y"],
+        groups["share"],
         yerr=error,
         color=MODEL,
         marker="o",
@@ -178,21 +176,6 @@ def calibration(predictions: pd.DataFrame, card: ModelCard) -> bytes:
         item.xaxis.set_major_formatter("{x:.0%}")
     axes.yaxis.set_major_formatter("{x:.0%}")
     return _png(figure)
-
-
-def _calibration_groups(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return mean prediction, breach share and its Wilson bounds per group of equal size."""
-    rank = predictions["prediction"].rank(method="first") - 1
-    group = (rank * CALIBRATION_BINS // len(predictions)).astype(int)
-    groups = predictions.groupby(group)[["prediction", "y"]].mean()
-    rows, z = group.value_counts().sort_index(), 1.96
-    centre = (groups["y"] + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows)
-    half = half * np.sqrt(groups["y"] * (1 - groups["y"]) / rows + z**2 / (4 * rows**2))
-    # rounding may leave a bound a hair on the wrong side of a share of exactly 0 or 1
-    return groups.assign(
-        low=np.minimum(centre - half, groups["y"]), high=np.maximum(centre + half, groups["y"])
-    )
 
 
 def feature_importance(importance: pd.DataFrame, card: ModelCard, metric: str) -> bytes:

@@ -393,6 +393,17 @@ class Gates(Document):
         return {"entity": given.get("entity", 10), "day": given.get("day", 5)}
 
 
+class Report(Document):
+    """What the evaluation and the report of each training show beyond what gates ask for."""
+
+    slices: Annotated[tuple[str, ...], AfterValidator(_is_free_of_repeats)] = Field(
+        default=(), description="features, or the entity: groups of the holdout shown apart"
+    )
+    minimum_support: Annotated[int, Field(ge=1)] = Field(
+        default=200, description="groups with fewer rows have no number"
+    )
+
+
 class Alerts(Document):
     """How many alerts a day the operations centre can handle; sets the decision threshold."""
 
@@ -434,6 +445,7 @@ class UseCase(Document):
     metric: str
     alerts: Alerts | None = None
     gates: Gates = Gates()
+    report: Report = Report()
     refit_on_holdout: bool = False
     promotion: Literal["automatic", "manual"] = "automatic"
     deadline: Deadline | None = None
@@ -481,11 +493,12 @@ class UseCase(Document):
                     f"gates.floors names {metric!r}, which is not a metric here; "
                     f"known: {', '.join(known)}"
                 )
-        for item in self.gates.slices:
-            if item.column not in (*self.features.names(), self.entity):
+        asked = [("gates", item.column) for item in self.gates.slices]
+        for key, column in (*asked, *(("report", column) for column in self.report.slices)):
+            if column not in (*self.features.names(), self.entity):
                 raise ValueError(
-                    f"gates.slices names {item.column!r}, which is neither a feature nor the "
-                    "entity; add it to features.categories"
+                    f"{key}.slices names {column!r}, which is neither a feature nor the entity; "
+                    "add it to features.categories"
                 )
         return self
 
@@ -520,8 +533,17 @@ class UseCase(Document):
             refit_on_holdout=self.refit_on_holdout,
             categories=self.features.categories,
             select=self.features.select,
-            slices=tuple(item.column for item in self.gates.slices),
+            slices=tuple(self.slice_support()),
         )
+
+    def slice_support(self) -> dict[str, int]:
+        """Return each column that the holdout is sliced by, and the fewest rows of a group."""
+        gates = {item.column: item.minimum_support for item in self.gates.slices}
+        return gates | {
+            column: self.report.minimum_support
+            for column in self.report.slices
+            if column not in gates
+        }
 
 
 class FeatureView(Document):

@@ -47,6 +47,7 @@ fit_candidate = as_task(
             "golden": "models/{place}/{sha256}.golden.parquet",
             "trials": "models/{place}/{sha256}.trials.parquet",
             "importance": "models/{place}/{sha256}.importance.parquet",
+            "dependence": "models/{place}/{sha256}.dependence.parquet",
         },
         volatile=("model", "card"),
     ),

@@ -57,6 +57,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "Use case: `split`": use_cases.Split,
     "Use case: each of `candidates`": use_cases.Candidate,
     "Use case: `search`": use_cases.Search,
+    "Use case: `report`": use_cases.Report,
     "Use case: `alerts`": use_cases.Alerts,
     "Use case: `gates`": use_cases.Gates,
     "Use case: each of `gates.slices`": use_cases.Slice,

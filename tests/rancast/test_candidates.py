@@ -118,6 +118,13 @@ def test_importance_finds_what_drives_y(fitted: FittedCandidate) -> None:
     assert fitted.importance["importance_mean"].iloc[0] > 0.1
 
 
+def test_dependence_rises_with_what_drives_y(fitted: FittedCandidate) -> None:
+    """The prediction rises along load, and its grid is within what the holdout has."""
+    load = fitted.dependence.query("feature == 'load'")
+    assert load["average"].is_monotonic_increasing and len(load) == 12
+    assert (load["low"] <= load["average"]).all() and (load["average"] <= load["high"]).all()
+
+
 def test_nothing_of_the_holdout_reaches_the_model(fitted: FittedCandidate) -> None:
     """Other labels in holdout and embargo change no prediction, parameter or threshold."""
     changed = table()

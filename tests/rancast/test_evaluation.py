@@ -85,6 +85,28 @@ def test_slices_are_scored_by_the_first_metric() -> None:
     assert result.slices[0].score is None and "both classes" in str(result.slices[0].reason)
 
 
+def test_a_group_with_few_rows_has_no_number() -> None:
+    """Below its support a group says how many rows it has, and nothing else."""
+    sliced = FOUR.assign(is_busy_hour=[1.0, 1.0, 0.0, np.nan])
+    result = evaluate(sliced, "regression", ("mae",), seed=1, support={"is_busy_hour": 2})
+    found = [(item.value, item.rows, item.score, item.reason) for item in result.slices]
+    assert found == [
+        ("busy hour", 2, pytest.approx(0.15), None),
+        ("missing", 1, None, "too few rows: 1, needed are 2"),
+        ("other hours", 1, None, "too few rows: 1, needed are 2"),
+    ]
+
+
+def test_probabilities_come_with_their_calibration() -> None:
+    """A classification says how calibrated it is; a regression, and one with gaps, does not."""
+    result = evaluate(FOUR, "classification", ("brier",), seed=1)
+    assert result.reliability is not None
+    assert result.reliability.expected_error == pytest.approx((0.2 + 0.1 + 0.4 + 0.4) / 4)
+    assert evaluate(FOUR, "regression", ("mae",), seed=1).reliability is None
+    gap = FOUR.assign(prediction=[0.1, np.nan, 0.2, 0.3])
+    assert evaluate(gap, "classification", ("brier",), seed=1).reliability is None
+
+
 def test_slice_columns_of_many_values_are_cut() -> None:
     """A column of 150 values gives its 100 largest and a note."""
     rows = frame([("a", f"2024-03-{1 + i % 20:02d}", 0.0, 1.0) for i in range(300)])

@@ -134,17 +134,6 @@ def test_undefined_importance_says_so_instead_of_drawing_bars() -> None:
     assert size(plots.feature_importance(undefined, card("classification"), "roc_auc"))[0] > 800
 
 
-def test_calibration_groups_hold_equal_rows_and_bounds_around_the_share() -> None:
-    """Ten groups of 24 rows rise in prediction, each share within its bounds."""
-    groups = plots._calibration_groups(predictions())
-    assert len(groups) == 10 and groups["prediction"].is_monotonic_increasing
-    assert ((groups["low"] <= groups["y"]) & (groups["y"] <= groups["high"])).all()
-    certain = plots._calibration_groups(predictions().assign(y=0.0))
-    # Wilson's upper bound for 0 of 24: z^2 / (n + z^2)
-    np.testing.assert_allclose(certain["high"], 1.96**2 / (24 + 1.96**2))
-    assert certain["low"].abs().max() < 1e-12
-
-
 def evaluation(value: float | None) -> Evaluation:
     """Return an evaluation with or without an average precision."""
     return Evaluation(

@@ -62,6 +62,7 @@ def test_all_shipped_use_cases_are_found() -> None:
         ({"metric": "acuracy"}, "not one for classification"),
         ({"gates": {"floors": {"recall": 0.5}}}, "'recall', which is not a metric here"),
         ({"gates": {"slices": [{"column": "band"}]}}, "add it to features.categories"),
+        ({"report": {"slices": ["band"]}}, "report.slices names 'band'"),
         ({"problem": "ranking"}, "classification"),
         ({"features": {"current": ["load"], "lag": []}}, "lag"),
         ({"features": {}}, "there is no feature"),
@@ -205,3 +206,11 @@ def test_a_typo_names_the_key_and_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "use_cases" / "overload.yaml").write_text(text)
     with pytest.raises(ConfigurationError, match="'split.fold' is not a known key.*folds"):
         load_use_case(tmp_path, "overload")
+
+
+def test_slices_of_gates_and_report_come_with_their_support() -> None:
+    """A column that a gate asks for keeps the gate's support; the others have the report's."""
+    gates = {"slices": [{"column": "cell", "minimum_support": 5}]}
+    case = use_case(spec(gates=gates, report={"slices": ["load", "cell"], "minimum_support": 9}))
+    assert case.slice_support() == {"cell": 5, "load": 9}
+    assert case.fit_view().slices == ("cell", "load")

@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from rancast import alerts, dependence, models, selection
+from rancast import alerts, conformal, dependence, models, selection
+from rancast.conformal import ConformalIntervals
 from rancast.documents import sha256
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.importance import permutation, spread
+from rancast.metrics import FloatArray
 from rancast.models import GOLDEN_ROWS, ModelCard
 from rancast.search import Rows, SearchResult, fit_rows, out_of_fold, search
 from rancast.selection import Kept
-from rancast.use_cases import RESERVED, Candidate, FitView
+from rancast.use_cases import INTERVAL_COLUMNS, RESERVED, Candidate, FitView
 
 MINIMUM_TRAINING_ROWS = 20
 
@@ -30,11 +32,12 @@ _ONE_FIT = threading.Lock()
 class FittedCandidate(NamedTuple):
     """What fitting gave: the shipped model and the evidence about it.
 
-    `model` is skops bytes; `predictions` [entity, time, y, prediction, *slice columns] are of the
-    holdout by the model fitted on the training rows alone; `golden` [*features, prediction] are of
-    the shipped model; `trials` has one row per set of parameters; `importance` [feature,
-    importance_mean, importance_std] is in units of the metric, largest first; `dependence` is the
-    partial dependence on the first of them, see `dependence`.
+    `model` is skops bytes; `predictions` [entity, time, y, prediction, *slice columns], with `low`
+    and `high` where the use case asks for intervals, are of the holdout by the model fitted on the
+    training rows alone; `golden` [*features, prediction] are of the shipped model; `trials` has one
+    row per set of parameters; `importance` [feature, importance_mean, importance_std] is in units
+    of the metric, largest first; `dependence` is the partial dependence on the first of them, see
+    `dependence`.
     """
 
     model: bytes
@@ -94,13 +97,14 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
         train_end=fitted_on.time.max().isoformat(),
         refit=view.refit_on_holdout,
         model_sha256=sha256(model),
+        intervals=_intervals(candidate, found, train, ordered, view),
     )
     prediction = models.predict_prepared(evaluated, holdout.X, view.problem)
     importance = permutation(evaluated, holdout.X, holdout.y, view)
     return FittedCandidate(
         model=model,
         card=card,
-        predictions=holdout_frame(ordered[is_holdout], prediction, view.slices, view.entity),
+        predictions=_predictions(ordered[is_holdout], prediction, card, view),
         golden=_golden(shipped, holdout, view),
         trials=found.trials,
         importance=importance,
@@ -109,14 +113,20 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
 
 
 def holdout_frame(
-    holdout: pd.DataFrame, prediction: Any, slices: tuple[str, ...] = (), entity: str = "entity"
+    holdout: pd.DataFrame,
+    prediction: Any,
+    slices: tuple[str, ...] = (),
+    entity: str = "entity",
+    others: tuple[str, ...] = (),
 ) -> pd.DataFrame:
-    """Return holdout rows as [entity, time, y, prediction, *slices], sorted by entity and time.
+    """Return holdout rows as [entity, time, y, prediction, *others, *slices], by entity and time.
 
-    A slice column is a column of the training table, or `entity`, the entity's own name.
-    Raises ConfigurationError for a slice column that the table does not have.
+    `others` are columns of `holdout` to take along. A slice column is a column of the training
+    table, or `entity`, the entity's own name. Raises ConfigurationError for a slice column that the
+    table does not have.
     """
-    frame = holdout[["entity", "time", "y"]].assign(prediction=prediction)
+    frame = holdout[["entity", "time", "y", *others]].assign(prediction=prediction)
+    frame = frame[["entity", "time", "y", "prediction", *others]]
     for name in slices:
         source = "entity" if name == entity else name
         if source not in holdout.columns:
@@ -176,6 +186,33 @@ def _threshold(
         return None
     unseen = out_of_fold(candidate, found.params, train, view, found.kept[-2])
     return alerts.threshold(unseen, view.alerts.per_day)
+
+
+def _intervals(
+    candidate: Candidate, found: SearchResult, train: Rows, ordered: pd.DataFrame, view: FitView
+) -> ConformalIntervals | None:
+    """Return the intervals from out-of-fold predictions, None where the use case wants none."""
+    if view.intervals is None:
+        return None
+    unseen = out_of_fold(candidate, found.params, train, view, found.kept[-2])
+    group = _group(ordered.loc[unseen.index], view)
+    return conformal.calibrate(unseen["y"], unseen["prediction"], group, view.intervals)
+
+
+def _group(rows: pd.DataFrame, view: FitView) -> "pd.Series[str] | None":
+    """Return the column of the table by whose values the intervals differ."""
+    by = view.intervals.by if view.intervals else None
+    return None if by is None else rows["entity" if by == view.entity else by]
+
+
+def _predictions(
+    holdout: pd.DataFrame, prediction: FloatArray, card: ModelCard, view: FitView
+) -> pd.DataFrame:
+    ends = models.interval(card, prediction, _group(holdout, view))
+    named = {} if ends is None else dict(zip(INTERVAL_COLUMNS, ends, strict=True))
+    return holdout_frame(
+        holdout.assign(**named), prediction, view.slices, view.entity, tuple(named)
+    )
 
 
 def _golden(shipped: Any, holdout: Rows, view: FitView) -> pd.DataFrame:

@@ -25,9 +25,10 @@ import pandas as pd
 from rancast.bootstrap import cluster_bootstrap, cluster_codes, percentile_interval
 from rancast.documents import Document
 from rancast.errors import EvidenceError
-from rancast.evaluation import Evaluation, columns_of, slice_labels
+from rancast.evaluation import Evaluation, columns_of
+from rancast.groups import group_labels
 from rancast.metrics import FloatArray, Metric, find_metric, greater_is_better
-from rancast.use_cases import Gates, Slice
+from rancast.use_cases import Gates, Intervals, Slice
 
 REPLICATES = 2000
 KEY = ["entity", "time"]
@@ -39,6 +40,9 @@ METRIC_WORDS = {
     "mae": "MAE",
     "rmse": "RMSE",
     "r2": "R²",
+    "coverage": "coverage of the prediction intervals",
+    "interval_width": "mean width of the prediction intervals",
+    "interval_score": "interval score",
 }
 
 
@@ -284,7 +288,7 @@ def expanded_confidence(clusters: int, confidence: float) -> float:
 def _slice_results(rows: pd.DataFrame, metric: Metric, item: Slice) -> list[SliceComparison]:
     if item.column not in rows.columns:
         return []
-    groups = rows.groupby(slice_labels(rows[item.column]), sort=True)
+    groups = rows.groupby(group_labels(rows[item.column]), sort=True)
     return [_slice_result(group, metric, item, str(value)) for value, group in groups]
 
 
@@ -313,18 +317,21 @@ def decide(
     champion: Incumbent | Vacancy | str | None,
     baselines: Mapping[str, Comparison | str],
     gates: Gates,
+    intervals: Intervals | None = None,
 ) -> Decision:
     """Decide whether `candidate` becomes champion; the order of the gates makes no difference.
 
     A string in place of a candidate, champion or baseline comparison says why it could not be had,
     which keeps what is there, as None does. `baselines` maps each trivial forecast's name to the
-    candidate's comparison with it; without any there is no promotion.
+    candidate's comparison with it; without any there is no promotion. `intervals` says which
+    coverage its prediction intervals promise, if the use case asks for intervals.
     """
     contender = candidate if isinstance(candidate, Contender) else None
     incumbent = champion if isinstance(champion, Incumbent) else None
     results = [
         _candidate_gate(candidate),
         *_floor_gates(contender, gates),
+        *_interval_gates(contender, intervals),
         *_baseline_gates(baselines, gates),
         *_champion_gates(contender, champion, gates),
         *_slice_gates(champion, baselines, gates),
@@ -386,6 +393,51 @@ def _floor_gate(name: str, floor: float, evaluation: Evaluation) -> GateResult:
         required=floor,
         sentence=f"{_sentence_case(word)} is {_number(interval.value)}; "
         f"{bound} {_number(floor)} is required.",
+    )
+
+
+def _interval_gates(candidate: Contender | None, intervals: Intervals | None) -> list[GateResult]:
+    """Hold the observed coverage against the promised one, over all rows and in each group."""
+    if candidate is None or intervals is None:
+        return []
+    evaluation, name = candidate.evaluation, "coverage"
+    overall = evaluation.metrics.get(name)
+    reason = evaluation.missing.get(name, "the candidate's predictions have none")
+    value = overall.value if overall else None
+    results = [_coverage_gate(name, "The prediction intervals", value, reason, intervals)]
+    if intervals.by is None:
+        return results
+    groups = [
+        part for part in evaluation.slices if (part.column, part.metric) == (intervals.by, name)
+    ]
+    judged = [part for part in groups if part.rows >= intervals.minimum_support]
+    for part in judged:
+        which = f"For {part.column} {part.value} ({part.rows:,} rows) the prediction intervals"
+        gate = f"{name} {part.column}={part.value}"
+        results.append(_coverage_gate(gate, which, part.score, part.reason or "", intervals))
+    if not judged:
+        sentence = (
+            f"The prediction intervals by {intervals.by} cannot be judged: no group of the "
+            f"holdout has {intervals.minimum_support:,} rows."
+        )
+        results.append(_failed(f"{name} {intervals.by}", sentence, intervals.required))
+    return results
+
+
+def _coverage_gate(
+    name: str, which: str, coverage: float | None, reason: str, intervals: Intervals
+) -> GateResult:
+    if coverage is None or not isfinite(coverage):
+        sentence = f"{which} cannot be judged: {reason.rstrip('.')}."
+        return _failed(name, sentence, intervals.required)
+    return GateResult(
+        name=name,
+        passed=coverage >= intervals.required,
+        observed=coverage,
+        required=intervals.required,
+        sentence=f"{which} held {_percent(coverage, 1)} of the values that came; "
+        f"{_percent(intervals.coverage)} is promised, and at least "
+        f"{_percent(intervals.required)} is required.",
     )
 
 

@@ -14,18 +14,13 @@ from pydantic import Field
 from rancast.bootstrap import ClusterCodes, cluster_bootstrap, cluster_codes, percentile_interval
 from rancast.documents import Document
 from rancast.errors import EvidenceError
+from rancast.groups import group_labels
 from rancast.metrics import FloatArray, Metric, find_metric
 from rancast.reliability import Reliability, reliability_of
-from rancast.use_cases import Problem
+from rancast.use_cases import INTERVAL_COLUMNS, Problem
 
 KEY_COLUMNS = ("entity", "time", "y", "prediction")
 MAXIMUM_SLICES = 100
-# what a flag's 0 and 1 are called as groups
-FLAGS = {
-    "is_busy_hour": ("other hours", "busy hour"),
-    "is_network_busy_hour": ("other hours", "busy hour of the network"),
-    "is_weekend": ("weekdays", "weekend"),
-}
 
 
 class Interval(Document):
@@ -98,7 +93,7 @@ def evaluate(
     missing: dict[str, str] = {}
     for metric in found:
         try:
-            values[metric.name] = _interval(metric, predictions, clusters, seed, confidence)
+            values[metric.name] = interval_of(metric, predictions, clusters, seed, confidence)
         except EvidenceError as error:
             missing[metric.name] = str(error)
     notes = [
@@ -147,14 +142,17 @@ def _check_columns(predictions: pd.DataFrame) -> None:
         )
 
 
-def _interval(
+def interval_of(
     metric: Metric,
     predictions: pd.DataFrame,
     clusters: dict[str, ClusterCodes],
     seed: int,
     confidence: float,
 ) -> Interval:
-    """Return the metric with bounds that enclose those of each way to cluster."""
+    """Return the metric with bounds that enclose those of each way to cluster.
+
+    Raises EvidenceError where the metric has no value on these rows.
+    """
     y, prediction = columns_of(predictions)
     value = metric(y, prediction)
     bounds = []
@@ -188,8 +186,9 @@ def _slices(
     """Score each value of each slice column; at most the largest `MAXIMUM_SLICES` of a column."""
     scores: list[SliceScore] = []
     notes: list[str] = []
-    for column in predictions.columns.drop(list(KEY_COLUMNS)):
-        labels = slice_labels(predictions[column])
+    known = [*KEY_COLUMNS, *INTERVAL_COLUMNS]
+    for column in predictions.columns.drop(known, errors="ignore"):
+        labels = group_labels(predictions[column])
         sizes = labels.value_counts().sort_index().sort_values(ascending=False, kind="stable")
         if len(sizes) > MAXIMUM_SLICES:
             notes.append(
@@ -200,13 +199,6 @@ def _slices(
             group, least = groups.get_group(value), support.get(column, 1)
             scores.append(_slice_score(group, column, value, metric, least))
     return tuple(scores), notes
-
-
-def slice_labels(values: pd.Series) -> pd.Series:
-    """Return slice values as text, "missing" where there is none, flags in words."""
-    if values.name in FLAGS:
-        values = values.map(dict(enumerate(FLAGS[str(values.name)])))
-    return values.astype(object).where(values.notna(), "missing").astype(str)
 
 
 def _slice_score(

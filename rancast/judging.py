@@ -15,9 +15,10 @@ from rancast.decisions import Contender, Decision, Incumbent, Vacancy, compare, 
 from rancast.documents import Document, Duration
 from rancast.errors import DataError, ModelRefused
 from rancast.evaluation import Evaluation, evaluate
+from rancast.interval_scores import with_intervals
 from rancast.metrics import greater_is_better
 from rancast.models import ModelCard
-from rancast.use_cases import METRICS, METRICS_AT_THRESHOLD, Gates, Problem, UseCase
+from rancast.use_cases import METRICS, METRICS_AT_THRESHOLD, Gates, Intervals, Problem, UseCase
 
 
 class JudgeView(Document):
@@ -30,6 +31,7 @@ class JudgeView(Document):
     seed: int
     promotion: Literal["automatic", "manual"] = "automatic"
     slice_support: dict[str, int] = {}
+    intervals: Intervals | None = None
 
 
 class Entry(Document):
@@ -86,6 +88,7 @@ def judge_view(use_case: UseCase) -> JudgeView:
         seed=use_case.seed,
         promotion=use_case.promotion,
         slice_support=use_case.slice_support(),
+        intervals=use_case.intervals,
     )
 
 
@@ -127,10 +130,13 @@ def score_champion(
 def evaluate_predictions(
     predictions: pd.DataFrame, view: JudgeView, threshold: float | None
 ) -> Evaluation:
-    """Evaluate one model's holdout predictions with the metrics of its kind of problem."""
+    """Evaluate one model's holdout predictions with the metrics of its kind of problem.
+
+    Of a model with prediction intervals these are evaluated, too, if the use case asks for them.
+    """
     others = [name for name in METRICS[view.problem] if name != view.metric]
     names = (view.metric, *others, *(METRICS_AT_THRESHOLD if threshold is not None else ()))
-    return evaluate(
+    found = evaluate(
         predictions,
         view.problem,
         names,
@@ -139,6 +145,7 @@ def evaluate_predictions(
         threshold,
         view.slice_support,
     )
+    return with_intervals(found, predictions, view.intervals, view.seed)
 
 
 def choose(entries: list[Entry], metric: str) -> Entry:
@@ -185,7 +192,7 @@ def judge(
             fingerprint=state.fingerprint,
             comparison=compare(candidate, champion, view.metric, view.gates, view.seed, after),
         )
-    decision = decide(contender, incumbent, comparisons, view.gates)
+    decision = decide(contender, incumbent, comparisons, view.gates, view.intervals)
     return _left_to_people(decision) if view.promotion == "manual" else decision
 
 

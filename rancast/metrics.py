@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rancast.errors import ConfigurationError, EvidenceError
-from rancast.use_cases import Problem
+from rancast.use_cases import METRICS_OF_INTERVALS, Problem
 
 FloatArray = npt.NDArray[np.float64]
 Score = Callable[[FloatArray, FloatArray, FloatArray | None], float]
@@ -88,18 +88,19 @@ def find_metric(
     """Return the metric called `name`.
 
     `precision`, `recall` and `alerts_per_day` count a row as an alert where its prediction is at
-    least `threshold`; `alerts_per_day` divides by `days`, the UTC days that the rows cover.
+    least `threshold`; `alerts_per_day` divides by `days`, the UTC days that the rows cover. Of
+    METRICS_OF_INTERVALS a row's "prediction" is what `interval_scores.scores` says of it.
     Raises ConfigurationError for an unknown name (with the known ones), for a metric of the other
     problem, and for a missing threshold.
     """
-    if name not in METRICS | _AT_THRESHOLD:
+    if name not in METRICS | _OF_INTERVALS | _AT_THRESHOLD:
         close = difflib.get_close_matches(name, known_metrics(problem), n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ConfigurationError(
             f"metric {name!r} not found; {hint}known: {', '.join(known_metrics(problem))}."
         )
-    if name in METRICS:
-        metric = METRICS[name]
+    if name in METRICS | _OF_INTERVALS:
+        metric = (METRICS | _OF_INTERVALS)[name]
     elif threshold is None:
         raise ConfigurationError(
             f"metric {name!r} needs a decision threshold: it is evaluated where alerts.per_day is "
@@ -118,7 +119,9 @@ def find_metric(
 def known_metrics(problem: Problem | None = None) -> list[str]:
     """Return the names of all metrics, or of those of one problem, sorted."""
     names = [name for name, metric in METRICS.items() if problem in (None, metric.problem)]
-    return sorted(names + (list(_AT_THRESHOLD) if problem != "regression" else []))
+    names += list(_AT_THRESHOLD) if problem in (None, "classification") else []
+    names += list(_OF_INTERVALS) if problem in (None, "regression") else []
+    return sorted(names)
 
 
 def greater_is_better(name: str) -> bool:
@@ -279,6 +282,27 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("r2", "regression", True, _r2, "r2", terms=_r2_terms, finish=_r2_finish),
     )
+}
+
+
+# --- of prediction intervals ------------------------------------------------------------------
+
+
+def _average(y: FloatArray, p: FloatArray, weight: FloatArray | None) -> float:
+    return float(np.average(p, weights=weight))
+
+
+_OF_INTERVALS: dict[str, Metric] = {
+    name: Metric(
+        name,
+        "regression",
+        name == "coverage",
+        _average,
+        terms=_mean_of(lambda y, p: p),
+        finish=_mean,
+        needs_both_classes=False,
+    )
+    for name in METRICS_OF_INTERVALS
 }
 
 

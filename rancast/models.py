@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rancast.conformal import ConformalIntervals, bounds
 from rancast.documents import Document, sha256
 from rancast.errors import DataError, ModelRefused, RancastError
 from rancast.frames import from_parquet
@@ -61,7 +62,8 @@ class ModelCard(Document):
     last row that the shipped model was fitted on; `refit` tells whether that includes the holdout.
     A classification alerts where its prediction is at least `threshold`. `fold_score` is the mean
     of the metric over the folds with the chosen parameters. `selected` are the features that a
-    selection kept, None where there was none.
+    selection kept, None where there was none. `intervals` are the quantiles that make prediction
+    intervals of a regression, see `interval`.
     """
 
     candidate: str
@@ -76,6 +78,7 @@ class ModelCard(Document):
     train_end: str
     refit: bool
     model_sha256: str
+    intervals: ConformalIntervals | None = None
 
 
 def dump(estimator: Any) -> bytes:
@@ -177,6 +180,17 @@ def predict_prepared(estimator: Any, X: pd.DataFrame, problem: Problem) -> Float
         return np.asarray(estimator.predict(X), dtype=np.float64)
     positive = list(estimator.classes_).index(1)
     return np.asarray(estimator.predict_proba(X)[:, positive], dtype=np.float64)
+
+
+def interval(
+    card: ModelCard, prediction: FloatArray, group: "pd.Series[str] | None"
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return each prediction's interval (low, high), both (rows,); None for a card without any.
+
+    `group` holds each row's value of the column `card.intervals.by`, which is a column of X or the
+    entity's; a value unknown to the card, or no group at all, takes the intervals of all rows.
+    """
+    return None if card.intervals is None else bounds(card.intervals, prediction, group)
 
 
 def check_golden(estimator: Any, golden: pd.DataFrame, card: ModelCard) -> None:

@@ -49,9 +49,13 @@ METRIC_NAMES = {
     "rmse": "root mean squared error",
     "r2": "R²",
     "alerts_per_day": "alerts per day",
+    "coverage": "coverage of the intervals",
+    "interval_score": "interval score",
+    "interval_width": "mean width of the intervals",
 }
 CURVE_POINTS = 1_500
 TOP_FEATURES = 20
+INTERVAL_DAYS = 3
 EXPLORE_POINTS = 2_000
 EXPLORE_ENTITIES = 8
 COVERAGE_TICKS = 12
@@ -80,6 +84,10 @@ def for_candidate(
             predictions, card, evaluation
         )
         drawn["residuals.png"] = residuals_over_time(predictions, card, baselines)
+        if card.intervals is not None:
+            drawn["intervals_over_time.png"] = intervals_over_time(predictions, card)
+        if card.intervals is not None and "coverage" in evaluation.metrics:
+            drawn["interval_coverage.png"] = interval_coverage(card, evaluation)
     elif predictions["y"].nunique() > 1:
         drawn["precision_recall.png"] = precision_recall(predictions, card, evaluation, baselines)
         drawn["calibration.png"] = calibration(predictions, card)
@@ -369,6 +377,86 @@ def residuals_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: F
     axes.set_ylabel("actual minus predicted value")
     axes.legend(loc="upper left", ncols=2, frameon=False)
     _leave_room(axes)
+    return _png(figure)
+
+
+def intervals_over_time(predictions: pd.DataFrame, card: ModelCard) -> bytes:
+    """Draw actual values and intervals of three entities over the last days of the holdout.
+
+    `predictions` have `low` and `high`. The entities are those whose intervals hold the least, a
+    middling, and the largest share of what came, over the whole holdout.
+    """
+    is_inside = predictions["y"].between(predictions["low"], predictions["high"])
+    held = is_inside.groupby(predictions["entity"]).mean().sort_index().sort_values(kind="stable")
+    places = sorted({0, (len(held) - 1) // 2, len(held) - 1})
+    last = predictions["time"].max().ceil("D")
+    shown = predictions[predictions["time"] >= last - pd.Timedelta(days=INTERVAL_DAYS)]
+    promised = card.intervals.coverage if card.intervals else float("nan")
+    figure, every = _canvases(
+        f"{card.candidate}: actual values and {promised:.0%} intervals",
+        f"by the time of the forecast, the last {INTERVAL_DAYS} days of the holdout; "
+        "orange: outside",
+        (11.0, 2.4 * len(places) + 0.7),
+        ratios=(1,) * len(places),
+    )
+    for axes, place in zip(every, places, strict=True):
+        entity = str(held.index[place])
+        rows = shown[shown["entity"] == entity].sort_values("time")
+        _draw_interval(axes, rows, card.candidate)
+        axes.set_title(f"{entity[:24]}: {held.iloc[place]:.0%} inside", loc="left", fontsize=9.5)
+        axes.set_ylabel("value")
+    every[0].legend(loc="upper left", ncols=4, frameon=False)
+    _leave_room(every[0])
+    return _png(figure)
+
+
+def _draw_interval(axes: "Axes", rows: pd.DataFrame, candidate: str) -> None:
+    """Draw one entity's band, forecast and actual values; times without rows break the lines."""
+    step = rows["time"].diff()
+    gap = step > 3 * step.median()
+    time, low, high = rows["time"], rows["low"], rows["high"]
+    axes.fill_between(
+        time, low.mask(gap), high.mask(gap), color=MODEL, alpha=0.2, linewidth=0, label="interval"
+    )
+    axes.plot(time, rows["prediction"].mask(gap), color=MODEL, linewidth=0.9, label=candidate)
+    axes.plot(time, rows["y"].mask(gap), color="#666666", linewidth=0.8, label="actual")
+    outside = rows[~rows["y"].between(low, high)]
+    axes.plot(outside["time"], outside["y"], ".", color=ALARM, markersize=3.5, label="outside")
+    _format_dates(axes)
+
+
+def interval_coverage(card: ModelCard, evaluation: Evaluation) -> bytes:
+    """Draw which share of what came the intervals held, in all and by group, and their width."""
+    found = evaluation.metrics["coverage"]
+    by = card.intervals.by if card.intervals else None
+    groups = [part for part in evaluation.slices if part.column == by and part.score is not None]
+    widths = {part.value: part.score for part in groups if part.metric == "interval_width"}
+    lines = [("all rows", found.value, evaluation.rows, evaluation.metrics["interval_width"].value)]
+    lines += [
+        (f"{by} {part.value}", float(part.score or 0), part.rows, float(widths[part.value] or 0))
+        for part in groups
+        if part.metric == "coverage"
+    ]
+    figure, axes = _canvas(
+        f"{card.candidate}: do the intervals hold what they promise?",
+        f"{_rows_of(evaluation)}; bar: {evaluation.confidence:.0%} interval",
+        height=1.7 + 0.42 * len(lines),
+    )
+    for place, (_, share, rows, width) in enumerate(lines):
+        axes.plot(share, place, "o", color=MODEL, markersize=8)
+        text = f"{share:.1%} of {rows:,} rows, mean width {width:.3g}"
+        axes.annotate(text, (share, place), xytext=(0, 8), textcoords="offset points", fontsize=9)
+    if found.low is not None and found.high is not None:
+        axes.plot([found.low, found.high], [0, 0], color=MODEL, linewidth=2.5, alpha=0.6)
+    if card.intervals is not None:
+        axes.axvline(card.intervals.coverage, color=ALARM, linestyle="--", label="promised")
+        axes.legend(loc="lower left", frameon=False)
+    axes.set_yticks(range(len(lines)), [name for name, *_ in lines])
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.set_xlabel("share of the values that came that lay inside")
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.25)
     return _png(figure)
 
 

@@ -18,7 +18,7 @@ from rancast.use_cases import UseCase
 KINDS: dict[str, type[Document]] = {"dataset": Dataset, "use_case": UseCase}
 
 # What `documents.parse_duration` reads, as people are asked to write it; or ISO 8601
-DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|min|h|d)|P[0-9DTHMS.]+)$"
+DURATION = r"^(([0-9]+(\.[0-9]+)?(ms|s|min|h|d))+|P[0-9DTHMS.]+)$"
 
 
 class _ForEditors(GenerateJsonSchema):

@@ -134,17 +134,18 @@ def out_of_fold(
     view: FitView,
     kept: Kept = None,
 ) -> pd.DataFrame:
-    """Predict the last fold's rows by a model fitted on all rows before them: [time, prediction].
+    """Predict the last fold's rows by a model fitted on all rows before them.
 
-    Of all fits on the past this one is the most like the final one. Models of the search would not
-    do: fitted on fewer rows they are less sure, and a threshold taken from their probabilities let
-    the final model give up to three times the alerts that were allowed.
+    Returns [time, y, prediction] on the index of `rows`. Of all fits on the past this one is the
+    most like the final one. Models of the search would not do: fitted on fewer rows they are less
+    sure, and a threshold taken from their probabilities let the final model give up to three times
+    the alerts that were allowed. For residuals it is the same: those of fewer rows are larger.
     """
     last = usable_folds(rows, view)[-1]
     model = fit_rows(candidate, params, rows.at(last.all_train), view, kept)
     test = rows.at(last.all_test)
     prediction = predict_prepared(model, test.X, view.problem)
-    return pd.DataFrame({"time": test.time, "prediction": prediction})
+    return pd.DataFrame({"time": test.time, "y": test.y, "prediction": prediction})
 
 
 def usable_folds(rows: Rows, view: FitView) -> list[Fold]:

@@ -23,9 +23,13 @@ METRICS: dict[Problem, tuple[str, ...]] = {
     "regression": ("mae", "r2", "rmse"),
 }
 METRICS_AT_THRESHOLD = ("alerts_per_day", "precision", "recall")
+METRICS_OF_INTERVALS = ("coverage", "interval_score", "interval_width")
 BASELINES = ("baseline_last_value", "baseline_seasonal", "baseline_weekly")
 # the training table has these columns beside the features
 RESERVED = ("entity", "time", "y", "split", *BASELINES)
+# and predictions of the holdout have these beside the columns to slice by
+INTERVAL_COLUMNS = ("low", "high")
+PREDICTED = ("prediction", *INTERVAL_COLUMNS)
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 
 
@@ -362,6 +366,31 @@ class Candidate(Document):
     select: bool = Field(default=True, description="whether features.select is for this one, too")
 
 
+class Calibration(Document):
+    """How prediction intervals are made: what they promise, and for which groups apart."""
+
+    coverage: float = Field(gt=0.5, lt=1, description="share of the values that they shall hold")
+    by: str | None = Field(
+        default=None, description="a feature, or the entity: each of its values is a group"
+    )
+    minimum_support: Annotated[int, Field(ge=1)] = Field(
+        default=200, description="smaller groups take the intervals of all, and are not judged"
+    )
+
+
+class Intervals(Calibration):
+    """Prediction intervals of a regression, and how far below the promise they may fall."""
+
+    tolerance: float = Field(
+        default=0.03, ge=0, lt=0.5, description="accepted shortfall, over all and in each group"
+    )
+
+    @property
+    def required(self) -> float:
+        """The least coverage of the holdout that is accepted."""
+        return round(self.coverage - self.tolerance, 9)
+
+
 class Slice(Document):
     """Groups of the holdout in which the candidate must not be much worse than the champion."""
 
@@ -444,6 +473,7 @@ class UseCase(Document):
     search: Search = Search()
     metric: str
     alerts: Alerts | None = None
+    intervals: Intervals | None = None
     gates: Gates = Gates()
     report: Report = Report()
     refit_on_holdout: bool = False
@@ -473,6 +503,11 @@ class UseCase(Document):
             raise ValueError("classification goes with target.any, regression with mean or sum")
         if self.alerts is not None and self.problem != "classification":
             raise ValueError("alerts need problem: classification")
+        if self.intervals is not None and self.problem != "regression":
+            raise ValueError(
+                "intervals need problem: regression; a probability has no interval, but a "
+                "calibration, which its plot shows"
+            )
         return self
 
     @model_validator(mode="after")
@@ -487,18 +522,27 @@ class UseCase(Document):
                 f"metric {self.metric!r} is not one for {self.problem}; known: {', '.join(known)}"
             )
         known += METRICS_AT_THRESHOLD if self.alerts else ()
+        known += METRICS_OF_INTERVALS if self.intervals else ()
         for metric in self.gates.floors:
             if metric not in known:
                 raise ValueError(
                     f"gates.floors names {metric!r}, which is not a metric here; "
                     f"known: {', '.join(known)}"
                 )
-        asked = [("gates", item.column) for item in self.gates.slices]
-        for key, column in (*asked, *(("report", column) for column in self.report.slices)):
+        asked = [("gates.slices", item.column) for item in self.gates.slices]
+        asked += [("report.slices", column) for column in self.report.slices]
+        if self.intervals is not None and self.intervals.by is not None:
+            asked.append(("intervals.by", self.intervals.by))
+        for key, column in asked:
             if column not in (*self.features.names(), self.entity):
                 raise ValueError(
-                    f"{key}.slices names {column!r}, which is neither a feature nor the entity; "
-                    "add it to features.categories"
+                    f"{key} names {column!r}, which is neither a feature nor the entity; add it "
+                    "to features.categories"
+                )
+            if column in PREDICTED:
+                raise ValueError(
+                    f"{key} names {column!r}, as predictions call one of their own columns; "
+                    "rename the dataset's column"
                 )
         return self
 
@@ -534,16 +578,25 @@ class UseCase(Document):
             categories=self.features.categories,
             select=self.features.select,
             slices=tuple(self.slice_support()),
+            intervals=self._calibration(),
+        )
+
+    def _calibration(self) -> Calibration | None:
+        """Return what a fit needs of the intervals: how they are judged changes no model."""
+        if self.intervals is None:
+            return None
+        return Calibration(
+            **{name: getattr(self.intervals, name) for name in Calibration.model_fields}
         )
 
     def slice_support(self) -> dict[str, int]:
         """Return each column that the holdout is sliced by, and the fewest rows of a group."""
-        gates = {item.column: item.minimum_support for item in self.gates.slices}
-        return gates | {
-            column: self.report.minimum_support
-            for column in self.report.slices
-            if column not in gates
-        }
+        support = {item.column: item.minimum_support for item in self.gates.slices}
+        if self.intervals is not None and self.intervals.by is not None:
+            support.setdefault(self.intervals.by, self.intervals.minimum_support)
+        for column in self.report.slices:
+            support.setdefault(column, self.report.minimum_support)
+        return support
 
 
 class FeatureView(Document):
@@ -705,6 +758,7 @@ class FitView(Document):
     categories: tuple[str, ...]
     slices: tuple[str, ...]
     select: Select | None = None
+    intervals: Calibration | None = None
 
 
 def load_use_case(home: Path, name: str) -> UseCase:

@@ -209,6 +209,7 @@ def test_seven_traces_on_two_days_promote_nobody(downloads: TrainingOutcome, tra
         "baseline last_value",
         "baseline majority",
         "baseline seasonal",
+        "baseline weekly",
     ]
     for reason in downloads.reasons:
         assert "is insufficient: the compared rows cover only 7 entities" in reason
@@ -228,6 +229,7 @@ def test_boosting_that_fell_behind_the_last_value_is_not_promoted(
     assert [gate.name for gate in all_apps.decision.gates if not gate.passed] == [
         "baseline last_value",
         "baseline seasonal",
+        "baseline weekly",
     ]
     assert "that of the baseline last_value, 14.6, which is worse" in all_apps.reasons[0]
     assert all_apps.champion is None
@@ -293,7 +295,7 @@ def test_the_citys_traffic_is_forecast_and_promoted(
     assert evaluation(bytes_forecast, bytes_forecast.best).clusters == {"entity": 127, "day": 11}
     decision = bytes_forecast.decision
     assert decision is not None and decision.promote and bytes_forecast.is_new_champion
-    for name in ("last_value", "majority", "seasonal"):
+    for name in ("last_value", "majority", "seasonal", "weekly"):
         low = decision.comparisons[name].low
         assert low is not None and low > 0.05
     assert "There is no champion yet: the ledger names none" in bytes_forecast.reasons[-1]

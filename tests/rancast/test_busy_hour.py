@@ -9,7 +9,7 @@ import pytest
 
 from rancast.busy_hour import hourly_traffic, in_busy_hours, network_traffic, usual_busy_hour
 from rancast.errors import ConfigurationError
-from rancast.evaluation import slice_labels
+from rancast.groups import group_labels
 from rancast.features import build, lookback_days
 from tests.rancast.counts import DAY, bits_of, dataset, rows, use_case
 
@@ -137,7 +137,7 @@ def test_a_busy_hour_is_a_slice() -> None:
     case.check(COUNTS)
     assert "is_busy_hour" in case.fit_view().slices
     values = pd.Series([1.0, 0.0, NAN])
-    assert slice_labels(values).tolist() == ["1.0", "0.0", "missing"]
+    assert group_labels(values).tolist() == ["1.0", "0.0", "missing"]
 
 
 def test_a_kpi_in_the_busy_hour_of_each_day() -> None:

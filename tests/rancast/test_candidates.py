@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from rancast import candidates, estimators, models
 from rancast.candidates import FittedCandidate, fit
 from rancast.errors import ConfigurationError, EvidenceError
-from rancast.use_cases import BASELINES, Alerts, Candidate, FitView, Search
+from rancast.use_cases import BASELINES, Alerts, Calibration, Candidate, FitView, Search
 
 VIEW = FitView(
     problem="classification",
@@ -167,6 +167,46 @@ def test_refit_ships_another_model_and_evaluates_the_same(fitted: FittedCandidat
     assert refit.card.refit and refit.card.train_end == table()["time"].max().isoformat()
     assert not np.allclose(refit.golden["prediction"], fitted.golden["prediction"])
     models.verify(refit.model, refit.golden, refit.card)
+
+
+def test_intervals_rest_on_training_rows_that_the_model_had_not_seen() -> None:
+    """The card holds quantiles by group from the last fold alone, and the holdout gets its ends;
+    other labels in the holdout change none of it."""
+    wanted = Calibration(coverage=0.8, by="technology", minimum_support=50)
+    view = VIEW.model_copy(
+        update={"problem": "regression", "metric": "mae", "alerts": None, "intervals": wanted}
+    )
+    frame = table(problem="regression").dropna()
+    random = np.random.default_rng(7)
+    frame["y"] += random.normal(size=len(frame)) * np.where(frame["technology"] == "5G", 5, 1)
+    ridge = Candidate(name="ridge", estimator="Ridge")
+    found = fit(frame, ridge, view)
+    intervals = found.card.intervals
+    assert intervals is not None and set(intervals.groups) == {"4G", "5G", "LTE"}
+    wide, narrow = intervals.groups["5G"], intervals.groups["4G"]
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+    train = frame[frame["split"] == "train"]
+    assert intervals.pooled.rows == pytest.approx(len(train) / 3, abs=4)
+    shown = found.predictions
+    assert list(shown)[:6] == ["entity", "time", "y", "prediction", "low", "high"]
+    inside = shown["y"].between(shown["low"], shown["high"])
+    assert inside.groupby(shown["technology"]).mean().tolist() == pytest.approx([0.8] * 3, abs=0.15)
+    ends = models.interval(found.card, shown["prediction"].to_numpy(), shown["technology"])
+    assert ends is not None
+    assert [end.tolist() for end in ends] == [shown["low"].tolist(), shown["high"].tolist()]
+    changed = frame.assign(y=frame["y"].where(frame["split"] == "train", -1.0))
+    assert fit(changed, ridge, view).card.intervals == intervals
+
+
+def test_intervals_can_be_by_entity() -> None:
+    """The entity is called by its own name, as in slices."""
+    wanted = Calibration(coverage=0.8, by="cell_id", minimum_support=10)
+    view = VIEW.model_copy(
+        update={"problem": "regression", "metric": "mae", "alerts": None, "intervals": wanted}
+    )
+    frame = table(problem="regression").dropna()
+    found = fit(frame, Candidate(name="ridge", estimator="Ridge"), view).card.intervals
+    assert found is not None and set(found.groups) == {"a", "b", "c", "d"}
 
 
 def test_regression_is_fitted_without_a_threshold() -> None:

@@ -1,14 +1,18 @@
 """Judging a training: whom to judge, on which rows, and who has the last word."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from rancast import models
 from rancast.decisions import Contender, Decision
+from rancast.documents import sha256
 from rancast.evaluation import Evaluation, Interval
 from rancast.judging import (
+    BaselinePredictions,
     ChampionState,
     Entry,
     JudgeView,
@@ -19,7 +23,7 @@ from rancast.judging import (
     score_champion,
 )
 from rancast.models import ModelCard
-from rancast.use_cases import load_use_case
+from rancast.use_cases import Gates, Intervals, load_use_case
 
 HOME = Path(__file__).parents[2]
 TRAIN_END = "2024-03-01T00:00:00+00:00"
@@ -146,3 +150,43 @@ def test_a_champion_without_its_features_is_a_reason() -> None:
     table = pd.DataFrame({"there": [1.0], "split": ["holdout"]})
     score = score_champion(b"", table, card, (), "cell_id")
     assert score.predictions is None and "features gone" in str(score.verdict.reason)
+
+
+def test_a_champion_without_intervals_is_compared(view: JudgeView) -> None:
+    """A card from before there were intervals still loads; its model is compared by the metric, and
+    the promise is asked of the candidate alone."""
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import Pipeline
+
+    table = predictions(0.0).assign(load=lambda rows: rows["prediction"], split="holdout")
+    table["y"] = 10 * table["load"]
+    model = models.dump(Pipeline([("fit", LinearRegression())]).fit(table[["load"]], table["y"]))
+    written = {
+        "candidate": "ridge",
+        "estimator": "LinearRegression",
+        "params": {},
+        "features": ["load"],
+        "categories": [],
+        "problem": "regression",
+        "threshold": None,
+        "train_end": TRAIN_END,
+        "refit": False,
+        "model_sha256": sha256(model),
+    }
+    card = ModelCard.model_validate_json(json.dumps(written))
+    champion = score_champion(model, table, card, (), "cell_id").predictions
+    assert card.intervals is None and champion is not None and "low" not in champion
+    changes = {"problem": "regression", "metric": "mae", "intervals": Intervals(coverage=0.9)}
+    wanted = view.model_copy(update=changes | {"gates": Gates()})
+    candidate = champion.assign(
+        prediction=champion["y"] + 1e-12, low=champion["y"] - 1, high=champion["y"] + 1
+    )
+    champion["prediction"] += np.random.default_rng(1).normal(size=len(champion))
+    known = ChampionState(
+        version=1, fingerprint="f1", train_end=TRAIN_END, has_registry_answered=True
+    )
+    contending = contender(candidate, wanted)
+    assert contending.evaluation.metrics["coverage"].value == 1.0
+    baseline = [champion] * len(BaselinePredictions._fields)
+    decision = judge(candidate, baseline, champion, contending, TRAIN_END, known, wanted)
+    assert decision.promote and decision.comparisons["version 1"].is_sufficient

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 from rancast import plots
+from rancast.conformal import ConformalIntervals, Quantiles
 from rancast.errors import EvidenceError
 from rancast.evaluation import Evaluation, Interval, evaluate
+from rancast.interval_scores import with_intervals
 from rancast.models import ModelCard
-from rancast.use_cases import Problem
+from rancast.use_cases import Intervals, Problem
 
 IMPORTANCE = pd.DataFrame(
     {
@@ -88,6 +90,26 @@ def test_each_problem_has_its_pictures(problem: Problem, special: set[str]) -> N
     assert set(drawn) == special | {"importance.png", "predicted_over_time.png"}
     for png in drawn.values():
         assert size(png) > (800, 300)
+
+
+def test_intervals_have_two_pictures_more() -> None:
+    """The band over time and the coverage by group are drawn for a model with intervals."""
+    frame = predictions("regression")
+    ends = {"low": frame["prediction"] - 0.15, "high": frame["prediction"] + 0.15}
+    frame = frame.assign(**ends, technology=pd.Series(["4G", "5G"] * 120, dtype="str"))
+    wanted = Intervals(coverage=0.9, by="technology")
+    found = evaluate(frame, "regression", ("mae",), seed=1)
+    quantiles = Quantiles(low=-0.15, high=0.15, rows=50)
+    made = ConformalIntervals(coverage=0.9, by="technology", pooled=quantiles)
+    drawn = plots.for_candidate(
+        frame,
+        card("regression", intervals=made),
+        with_intervals(found, frame, wanted, seed=1),
+        IMPORTANCE,
+        {},
+    )
+    for name in ("intervals_over_time.png", "interval_coverage.png"):
+        assert size(drawn[name]) > (800, 300)
 
 
 def test_pictures_are_the_same_bytes_in_any_thread() -> None:

@@ -13,6 +13,7 @@ from rancast.metrics import known_metrics
 from rancast.use_cases import (
     METRICS,
     METRICS_AT_THRESHOLD,
+    METRICS_OF_INTERVALS,
     FeatureView,
     UseCase,
     known_use_cases,
@@ -36,6 +37,8 @@ def test_all_shipped_use_cases_are_found() -> None:
     """The mission's first model and the three on real data are there."""
     assert [name for _, name in SHIPPED] == [
         "network_degradation",
+        "throughput_forecast",
+        "throughput_forecast_24h",
         "ucc_5g_throughput",
         "ucc_5g_throughput_all_apps",
         "cell_traffic_bytes",
@@ -73,6 +76,7 @@ def test_all_shipped_use_cases_are_found() -> None:
         ({"features": {"current": ["load"], "missing": ["-1h"]}}, "above zero"),
         ({"features": {"current": ["load"], "timezone": "Mars/Base"}}, "IANA"),
         ({"alerts": {"per_day": 0}}, "greater than 0"),
+        ({"intervals": {"coverage": 0.9}}, "intervals need problem: regression"),
         ({"candidates": []}, "at least 1"),
         (
             {"candidates": [{"name": "a", "estimator": "X"}, {"name": "a", "estimator": "Y"}]},
@@ -94,6 +98,37 @@ def test_a_carried_target_must_reach_beyond_what_is_carried() -> None:
         use_case(regression(target=target, grid={"fill": "20min"}))
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"intervals": {}}, "intervals.coverage\n  Field required"),
+        ({"intervals": {"coverage": 0.5}}, "greater than 0.5"),
+        ({"intervals": {"coverage": 1}}, "less than 1"),
+        ({"intervals": {"coverage": 0.9, "by": "band"}}, "intervals.by names 'band', which is ne"),
+        ({"intervals": {"coverage": 0.9, "tolerance": -0.1}}, "greater than or equal to 0"),
+        ({"intervals": {"coverage": 0.9, "method": "scaled"}}, "Extra inputs"),
+        ({"gates": {"floors": {"interval_score": 9}}}, "'interval_score', which is not a metric"),
+        (
+            {"features": {"current": ["low"]}, "gates": {"slices": [{"column": "low"}]}},
+            "gates.slices names 'low', as predictions call one of their own columns",
+        ),
+    ],
+)
+def test_intervals_that_cannot_work_are_refused(changes: dict[str, Any], reason: str) -> None:
+    """Intervals need a regression, a share, and groups that are there; their floors need them."""
+    with pytest.raises(ValidationError, match=reason):
+        use_case(regression(**changes))
+
+
+def test_how_intervals_are_judged_changes_no_fit() -> None:
+    """A fit depends on the promise and the groups; the tolerance is the gate's alone."""
+    given = {"coverage": 0.9, "by": "cell", "tolerance": 0.03}
+    case = use_case(regression(intervals=given, gates={"floors": {"coverage": 0.8}}))
+    other = use_case(regression(intervals=given | {"tolerance": 0.1}))
+    assert case.fit_view() == other.fit_view() and case.fit_view().slices == ("cell",)
+    assert use_case(regression(intervals=given | {"coverage": 0.8})).fit_view() != case.fit_view()
+
+
 def test_floors_at_the_threshold_go_with_alerts() -> None:
     """Precision and recall are floors where an alert budget sets the threshold."""
     floors = {"floors": {"recall": 0.5}}
@@ -103,7 +138,7 @@ def test_floors_at_the_threshold_go_with_alerts() -> None:
 def test_metric_names_are_those_that_can_be_computed() -> None:
     """The schema's metric names are the ones that `metrics` knows, neither more nor fewer."""
     for problem, names in METRICS.items():
-        extra = METRICS_AT_THRESHOLD if problem == "classification" else ()
+        extra = METRICS_AT_THRESHOLD if problem == "classification" else METRICS_OF_INTERVALS
         assert sorted((*names, *extra)) == known_metrics(problem)
 
 

@@ -70,10 +70,17 @@ def typical_duration(durations: Sequence[timedelta]) -> timedelta | None:
     return timedelta(seconds=median(one.total_seconds() for one in durations[:TYPICAL_OF]))
 
 
-def watched_days(deadline: Deadline, now: datetime) -> list[date]:
-    """Return the days whose deadline passed in the last 24 hours, or comes in the next 24."""
+def watched_days(deadline: Deadline, now: datetime, since: datetime) -> list[date]:
+    """Return the days whose deadline passed in the last 24 hours, or comes in the next 24.
+
+    `since` is when this deadline was first watched: one that had passed by then promised nothing.
+    """
     near = [(now + timedelta(days=offset)).date() for offset in (-1, 0, 1)]
-    return [day for day in near if abs(deadline.on(day) - now) <= timedelta(days=1)]
+    return [
+        day
+        for day in near
+        if deadline.on(day) > since and abs(deadline.on(day) - now) <= timedelta(days=1)
+    ]
 
 
 def deadline_alarm(
@@ -86,20 +93,17 @@ def deadline_alarm(
 ) -> Alarm | None:
     """Return the alarm about a day without a decision; None where there is still time.
 
-    A day that passed without a run of `daily` was before the deadline was set, or everything stood
-    still, which others tell of: it raises none, nor does a day to come before any night completed.
+    Before any night completed nothing can be forecast, so that only a missed deadline is told of.
+    One without any run of `daily` is missed like another: its schedule is paused, or nobody
+    scheduled it.
     """
     at = deadline.on(day)
-    if night is None and (typical is None or now >= at):
-        return None
     expected = _expected(night, now, typical)
     if now < at and (expected is None or expected <= at):
         return None
     kind: Literal["at-risk", "missed"] = "missed" if now >= at else "at-risk"
     verb = "missed" if kind == "missed" else "will probably miss"
-    state = f"{night.name} is {night.state}" if night else "no run of daily is there for it"
     utc = "" if deadline.timezone == "UTC" else f" ({at:%H:%M} UTC)"
-    when = f", and the decision is expected at {expected:%H:%M} UTC" if expected else ""
     return Alarm(
         use_case=use_case,
         day=day,
@@ -107,8 +111,16 @@ def deadline_alarm(
         deadline=at,
         expected=expected,
         sentence=f"{use_case} {day} {verb} its deadline of {deadline.at:%H:%M} "
-        f"{deadline.timezone}{utc}: {state}{when}. See docs/operations.md#deadlines.",
+        f"{deadline.timezone}{utc}: {_why(night, expected)}. See docs/operations.md#deadlines.",
     )
+
+
+def _why(night: NightRun | None, expected: datetime | None) -> str:
+    """Say what the night is at, and when its decision is to be expected where that is known."""
+    if night is None:
+        return "no run of daily is there for it, so see whether its schedule is paused"
+    when = f", and the decision is expected at {expected:%H:%M} UTC" if expected else ""
+    return f"{night.name} is {night.state}{when}"
 
 
 def _expected(night: NightRun | None, now: datetime, typical: timedelta | None) -> datetime | None:

@@ -61,9 +61,10 @@ def record_training(outcome: TrainingOutcome) -> None:
 @redacted
 def record_runs(flows: Collection[str]) -> None:
     """Write how many runs of these flows were due in the last day, by their states."""
-    since = now() - timedelta(days=1)
-    states = [(flow, run.state) for flow in flows for run in recent_runs(flow, since)]
-    open_lake().write(f"{FOLDER}/runs.prom", exposition(of_runs(states, now())))
+    until = now()
+    since = until - timedelta(days=1)
+    states = [(flow, run.state) for flow in flows for run in recent_runs(flow, since, until)]
+    open_lake().write(f"{FOLDER}/runs.prom", exposition(of_runs(states, until)))
 
 
 def exposition(gauges: Iterable[Gauge]) -> bytes:

@@ -6,6 +6,7 @@ is champion, which the ledger does.
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Literal
 from uuid import UUID
 
@@ -88,9 +89,10 @@ def start_run(
 
 
 def runs_of(flow: str, states: Collection[str]) -> list[Run]:
-    """Return the newest runs of a flow in the named states, such as "Late", newest first.
+    """Return the newest 200 runs of a flow in the named states, such as "Late", newest first.
 
-    Subflow runs are runs of their flow, too.
+    Subflow runs are runs of their flow, too. Who asks looks for something newer, or for questions
+    that are open, of which there is one per use case: no older run could change the answer.
     """
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(
@@ -104,33 +106,41 @@ def runs_of(flow: str, states: Collection[str]) -> list[Run]:
     return [_run(run, flow) for run in found]
 
 
-def recent_runs(flow: str, since: datetime) -> list[Run]:
-    """Return the newest runs of a flow that were due after `since`, in any state, newest first."""
+def recent_runs(flow: str, since: datetime, until: datetime) -> list[Run]:
+    """Return the runs of a flow that were or are due in a time, in any state, newest first.
+
+    All of them: `supervision` alone has 288 a day, and the scheduler plans up to 100 ahead.
+    """
+    due = {"expected_start_time": {"after_": since, "before_": until}}
     with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(
-            flow_filter=FlowFilter.model_validate({"name": {"any_": [flow]}}),
-            flow_run_filter=FlowRunFilter.model_validate(
-                {"expected_start_time": {"after_": since}}
-            ),
-            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-            limit=PAGE,
-        )
-    return [_run(run, flow) for run in found]
+        return _read_all(client, flow, due)
 
 
 def busy_runs(flows: Collection[str]) -> list[Run]:
     """Return the runs of these flows that a process should be at work on, subflow runs included."""
-    busy = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
+    busy = {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
     with get_client(sync_client=True) as client:
-        return [
-            _run(run, flow)
-            for flow in sorted(flows)
-            for run in client.read_flow_runs(
-                flow_filter=FlowFilter.model_validate({"name": {"any_": [flow]}}),
-                flow_run_filter=FlowRunFilter.model_validate({"state": busy}),
-                limit=PAGE,
-            )
-        ]
+        return [run for flow in sorted(flows) for run in _read_all(client, flow, busy)]
+
+
+def _read_all(client: SyncPrefectClient, flow: str, wanted: dict[str, Any]) -> list[Run]:
+    """Return the runs of a flow that pass a filter, newest first, of which the API gives pages.
+
+    A run that comes to be meanwhile can push another onto the next page, which is then read twice.
+    """
+    found: dict[UUID, Run] = {}
+    for offset in count(step=PAGE):
+        page = client.read_flow_runs(
+            flow_filter=FlowFilter.model_validate({"name": {"any_": [flow]}}),
+            flow_run_filter=FlowRunFilter.model_validate(wanted),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=PAGE,
+            offset=offset,
+        )
+        found |= {run.id: _run(run, flow) for run in page}
+        if len(page) < PAGE:
+            break
+    return list(found.values())
 
 
 def last_heartbeat(run_id: UUID, since: datetime) -> datetime | None:

@@ -1,13 +1,14 @@
 """What nobody is there to see: runs whose process died, and deadlines that will be missed."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from rancast.documents import digest
 from rancast.markdown import escape
 from rancast.errors import ConfigurationError
 from rancast.settings import load_settings
@@ -25,10 +26,13 @@ from tasks.artifacts import publish, show_what_to_do
 from tasks.clock import now
 from tasks.events import DEADLINE_AT_RISK, DEADLINE_MISSED, announce
 from tasks.redaction import redacted
-from tasks.runs import Run, busy_runs, end_run, last_heartbeat, recent_runs, runs_of
+from tasks.runs import Run, busy_runs, end_run, last_heartbeat, recent_runs
+from tasks.stores import open_ledger
 
 # how far back nights are looked for, to learn how long one takes
 LEARNED_FROM = timedelta(days=60)
+# runs of the day that is watched, of which the scheduler has planned the next ones already
+PLANNED = timedelta(days=2)
 EVENTS = {"at-risk": DEADLINE_AT_RISK, "missed": DEADLINE_MISSED}
 
 
@@ -89,7 +93,7 @@ def _alarms(case: UseCase, moment: datetime) -> list[Alarm]:
     nights = _nights(case.name, moment)
     typical = typical_duration([run.run_time for run in nights if run.state_type == "COMPLETED"])
     found = []
-    for day in watched_days(case.deadline, moment):
+    for day in watched_days(case.deadline, moment, _watched_since(case, moment)):
         if _is_decided(case.name, day):
             continue
         of_day = next((run for run in nights if _day_of(run, "as_of") == day), None)
@@ -99,11 +103,22 @@ def _alarms(case: UseCase, moment: datetime) -> list[Alarm]:
     return found
 
 
+def _watched_since(case: UseCase, moment: datetime) -> datetime:
+    """Return when this deadline of the use case was first watched, which the ledger remembers.
+
+    So neither a new installation nor a deadline that was set this noon is told to have missed it
+    this morning.
+    """
+    name = f"deadlines/{case.name}/{digest(case.deadline)[:16]}"
+    pinned = open_ledger().pin(name, {"watched_since": moment.isoformat()})
+    return datetime.fromisoformat(pinned["watched_since"])
+
+
 def _nights(use_case: str, moment: datetime) -> list[Run]:
     """Return the runs of the deployment daily that train the use case, newest first."""
     return [
         run
-        for run in recent_runs("daily", moment - LEARNED_FROM)
+        for run in recent_runs("daily", moment - LEARNED_FROM, moment + PLANNED)
         if run.deployment_id is not None
         and use_case in (run.parameters.get("use_cases") or [use_case])
     ]
@@ -111,9 +126,12 @@ def _nights(use_case: str, moment: datetime) -> list[Run]:
 
 def _is_decided(use_case: str, day: date) -> bool:
     """Tell whether a training on the days before `day` came to a decision, by whatever run."""
+    midnight = datetime.combine(day, time(), UTC)
     return any(
-        run.parameters.get("use_case") == use_case and _day_of(run, "end") == day
-        for run in runs_of("training", ["Completed"])
+        run.state_type == "COMPLETED"
+        and run.parameters.get("use_case") == use_case
+        and _day_of(run, "end") == day
+        for run in recent_runs("training", midnight - PLANNED, midnight + 2 * PLANNED)
     )
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -60,17 +61,27 @@ class Deployed:
         """Where a browser finds the UI."""
         return self.api_url.removesuffix("/api")
 
-    def run(self, flow: str, parameters: dict[str, Any], env: dict[str, str]) -> UUID:
+    def run(
+        self,
+        flow: str,
+        parameters: dict[str, Any],
+        env: dict[str, str],
+        at: datetime | None = None,
+    ) -> UUID:
         """Create a run of a deployment that starts now with `env`; see `environment_of`.
 
-        The parameters are not held against the form, which offers what the home of the deployment
-        has, and not the home of the test.
+        One that is due `at` a time in the past is late, as after an outage. The parameters are not
+        held against the form, which offers what the home of the deployment has, and not the home of
+        the test.
         """
-        given = {
+        given: dict[str, Any] = {
             "parameters": parameters,
             "job_variables": {"env": env},
             "enforce_parameter_schema": False,
         }
+        if at is not None:
+            details = {"scheduled_time": at.isoformat()}
+            given["state"] = {"type": "SCHEDULED", "state_details": details}
         with self.client() as client:
             deployment = client.read_deployment_by_name(f"{flow}/{flow}")
             reply = client.request(
@@ -184,7 +195,7 @@ def start_deployed(servers: real.Servers) -> Deployed:
         "deployed", serve, lambda port: f"http://127.0.0.1:{port}/api/health", environment
     )
     api_url = f"http://127.0.0.1:{port}/api"
-    servers.once("deployed-deploy", lambda: deploy(_home(servers.folder), api_url))
+    servers.once("deployed-deploy", lambda: deploy(_write_home(servers), api_url))
 
     def work(port: int) -> list[str]:
         # the port that answers when the worker does
@@ -195,7 +206,7 @@ def start_deployed(servers: real.Servers) -> Deployed:
         work,
         lambda port: f"http://127.0.0.1:{port}/health",
         # for runs that bring no home of their own
-        WORKER | {"PREFECT_API_URL": api_url, "RANCAST_HOME": str(_home_of(servers))},
+        WORKER | {"PREFECT_API_URL": api_url, "RANCAST_HOME": str(home_of(servers))},
     )
     return Deployed(api_url, servers)
 
@@ -206,26 +217,27 @@ WORKER_COMMAND = [
 ]
 
 
-def _home_of(servers: real.Servers) -> Path:
+def home_of(servers: real.Servers) -> Path:
+    """Return the home from which the server of a test run was deployed."""
     return servers.folder / "deployed-home"
 
 
-def _home(folder: Path) -> Path:
-    """Return a home for the forms of the deployments: what the checkout has, and the tiny one."""
-    home = folder / "deployed-home"
+def _write_home(servers: real.Servers) -> Path:
+    """Write a home for the forms of the deployments: what the checkout has, and the tiny one."""
+    home = home_of(servers)
     for name in ("datasets", "expectations", "use_cases"):
         shutil.copytree(real.CHECKOUT / name, home / name)
     tiny.write_home(home)
     return home
 
 
-def deploy(home: Path, api_url: str, **variables: str) -> str:
-    """Do what `make deploy` does, from the checkout; return what it printed."""
+def deploy(home: Path, api_url: str, checkout: Path = real.CHECKOUT) -> str:
+    """Do what `make deploy` does, from this checkout or another; return what it printed."""
     settings = {"RANCAST_HOME": str(home), "PREFECT_API_URL": api_url}
     done = subprocess.run(
         [sys.executable, "-m", "deployments.deploy"],
-        env=real.minimal_environment(home) | settings | variables,
-        cwd=real.CHECKOUT,
+        env=real.minimal_environment(home) | settings,
+        cwd=checkout,
         capture_output=True,
         text=True,
     )

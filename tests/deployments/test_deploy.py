@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from prefect.client.schemas.sorting import AutomationSort, DeploymentSort
 from prefect.events.schemas.automations import AutomationCore
 from prefect.workers.base import BaseJobConfiguration
 
-from deployments import automations, declared
+from deployments import automations, declared, pools, stack
 from deployments.deploy import deploy as deploy_all
 from deployments.deploy import main
 from deployments.pools import BACKFILL
@@ -25,7 +27,8 @@ from rancast.errors import ConfigurationError
 from rancast.settings import find_home
 from rancast.use_cases import known_use_cases
 from tests import servers as real
-from tests.workers import Deployed
+from tests.stack import compose
+from tests.workers import Deployed, home_of
 
 pytestmark = pytest.mark.xdist_group("worker")
 
@@ -36,7 +39,7 @@ def deploy(
 ) -> Iterator[Callable[[], list[str]]]:
     """Do what `make deploy` does on the server of the tests; a call returns what it changed."""
     monkeypatch.setenv("PREFECT_API_URL", deployed.api_url)
-    monkeypatch.setenv("RANCAST_HOME", str(deployed.servers.folder / "deployed-home"))
+    monkeypatch.setenv("RANCAST_HOME", str(home_of(deployed.servers)))
     monkeypatch.setenv("RANCAST_ALERT_URL", "http://127.0.0.1:9/alert")
     monkeypatch.setenv("RANCAST_ALERT_AUTHORIZATION", "Bearer of the tests")
     with deployed.client():
@@ -88,7 +91,7 @@ def test_it_is_what_prefect_deploy_makes_of_the_file(deployed: Deployed) -> None
     before = everything(deployed)["deployments"]
     settings = {
         "PREFECT_API_URL": deployed.api_url,
-        "RANCAST_HOME": str(deployed.servers.folder / "deployed-home"),
+        "RANCAST_HOME": str(home_of(deployed.servers)),
         "RANCAST_TIMEZONE": "UTC",
         "RANCAST_WORK_POOL": "rancast",
     }
@@ -171,6 +174,31 @@ def test_what_left_the_files_leaves_the_server(
         client.delete_automation(others.id)
 
 
+def test_schedules_follow_the_operators_clock(
+    deployed: Deployed, deploy: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With RANCAST_TIMEZONE the server has every cron line in that zone, `daily` at two in the
+    morning; without, in UTC again."""
+    for zone in ("Europe/Dublin", "UTC"):
+        monkeypatch.setenv("RANCAST_TIMEZONE", zone)
+        deploy()
+        with deployed.client() as client:
+            found = {
+                (one.name, schedule.slug): schedule
+                for one in client.read_deployments(limit=50)
+                for schedule in one.schedules
+            }
+        crons = {place: (one.schedule.cron, one.schedule.timezone) for place, one in found.items()}
+        assert crons == {
+            ("daily", "nightly"): ("0 2 * * *", zone),
+            ("ingest", "network-performance"): ("10 5-23/3 * * *", zone),
+            ("ingest", "customer-experience"): ("30 5-23/3 * * *", zone),
+            ("ingest", "call-detail-records"): ("50 5-23/3 * * *", zone),
+            ("supervision", "five-minutes"): ("*/5 * * * *", zone),
+        }
+        assert found["daily", "nightly"].active
+
+
 def test_a_new_schedule_is_off_where_nothing_is_scheduled(
     deployed: Deployed, deploy: Callable[[], list[str]]
 ) -> None:
@@ -231,12 +259,59 @@ def test_templates_hold_the_settings_that_runs_need() -> None:
     from tasks.environment import DEFAULTS
 
     for kind in ("process", "docker"):
-        template = json.loads((declared.FILE.parent / f"work-pool-{kind}.json").read_text())
-        given = template["variables"]["properties"]["env"]["default"]
+        given = pools.base_template(kind)["variables"]["properties"]["env"]["default"]
         for name, value in DEFAULTS.items():
             is_of_a_run = not name.startswith(("PREFECT_SERVER_", "OMP_", "MLFLOW_HTTP_"))
             if is_of_a_run:
                 assert given[name] == value, name
+
+
+def test_a_run_has_the_same_settings_in_both_pools(tmp_path: Path) -> None:
+    """What the stack's worker has for its processes reaches containers, too: the block of results
+    and the certificates of Dask among it. What it has for itself alone does not count."""
+    secrets = tmp_path / ".env"
+    names = stack.missing(tmp_path / ".env")
+    secrets.write_text("\n".join(f"{name}={stack.new_value(name)}" for name in names))
+    worker = dict(compose.read(secrets)["worker"]["environment"])
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW_ENVIRONMENTS],
+        env=real.minimal_environment(tmp_path) | worker | {"PREFECT_HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    own = {name for name in worker if name.startswith("PREFECT_WORKER_")} | {"PREFECT_HOME"}
+    # a switch reads "true" or "True", as Prefect copies it
+    wanted = {name: value.lower() for name, value in worker.items() if name not in own}
+    for given in json.loads(done.stdout.splitlines()[-1]):
+        assert {name: str(given.get(name)).lower() for name in wanted} == wanted
+    assert "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK" in wanted
+    assert {name for name in wanted if name.startswith("DASK_")} <= set(pools.TAKEN)
+    explained = re.findall(
+        r"^# (DASK_\w+|RANCAST_\w+|MLFLOW_\w+|AZURE_\w+)=", EXAMPLE, re.MULTILINE
+    )
+    of_deploy = {"RANCAST_TIMEZONE", "RANCAST_WORK_POOL", "RANCAST_ALERT_URL", "RANCAST_HOME"}
+    of_deploy |= {"RANCAST_ALERT_AUTHORIZATION", "RANCAST_RESULTS_URL"}
+    of_deploy |= {"RANCAST_RESULTS_CONNECTION_STRING"}
+    assert set(explained) - of_deploy <= set(pools.TAKEN)
+
+
+EXAMPLE = (real.CHECKOUT / ".env.example").read_text()
+SHOW_ENVIRONMENTS = """
+import asyncio, json, uuid
+from prefect.client.schemas.objects import FlowRun
+from prefect.workers.process import ProcessJobConfiguration
+from prefect_docker.worker import DockerWorkerJobConfiguration
+from deployments.pools import base_template
+run = FlowRun(flow_id=uuid.uuid4(), name="a run")
+found = []
+for kind, made in (("process", ProcessJobConfiguration), ("docker", DockerWorkerJobConfiguration)):
+    config = asyncio.run(made.from_template_and_values(base_template(kind), {}))
+    config.prepare_for_flow_run(run)
+    found.append(config.env)
+print(json.dumps(found))
+"""
 
 
 def test_a_container_gets_what_its_worker_has(
@@ -273,3 +348,20 @@ def test_events_of_automations_are_those_that_are_emitted() -> None:
     }
     told = {events.PARTITION_REFUSED, events.DEADLINE_AT_RISK, events.DEADLINE_MISSED}
     assert told | {events.DRIFT_DETECTED} == {n for n in listened if n.startswith("rancast.")}
+
+
+def test_nobody_tells_of_drift_yet_and_its_automation_only_would_alert() -> None:
+    """Until `monitoring` comes, the automation waits for an event that no module emits, docs say
+    so, and all that it could do is call the webhook."""
+    from tasks import events
+
+    (drift,) = (one for one in automations.read_file().automations if "drift" in one.name)
+    assert drift.trigger["expect"] == [events.DRIFT_DETECTED] and drift.actions == ["alert"]
+    modules = [
+        path
+        for folder in ("flows", "tasks", "rancast")
+        for path in (real.CHECKOUT / folder).glob("*.py")
+        if "DRIFT_DETECTED" in path.read_text() or events.DRIFT_DETECTED in path.read_text()
+    ]
+    assert [path.name for path in modules] == ["events.py"]
+    assert "**Nothing looks for drift" in (real.CHECKOUT / "docs" / "operations.md").read_text()

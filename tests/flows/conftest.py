@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.flows import homes
+from tests.sinks import Sink, alerted
+from tests.workers import Deployed
 
 AS_OF = date(2024, 3, 5)
 
@@ -119,3 +121,10 @@ def champion_home(settled_home: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     homes.copy_home(settled_home, home)
     monkeypatch.setenv("RANCAST_HOME", str(home))
     return home
+
+
+@pytest.fixture()
+def sink(deployed: Deployed) -> Iterator[Sink]:
+    """A webhook to which the alerts of the deployed server go."""
+    with alerted(deployed) as here:
+        yield here

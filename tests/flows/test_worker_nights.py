@@ -14,8 +14,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from azure.storage.blob import ContainerClient
 
+from deployments.results import BLOCK, ensure_results
 from rancast.champions import Pointer
+from rancast.settings import load_settings
 from tests import proxies
 from tests import servers as real
 from tests.faults import tiny
@@ -25,8 +28,9 @@ from tests.workers import Deployed, environment_of
 pytestmark = pytest.mark.xdist_group("worker")
 
 AS_OF = tiny.START + timedelta(days=tiny.DAYS)
-# late nights step back before any newer one on the server: no other test has this use case
-LATE, LATE_CASE = date(2024, 6, 5), "network_degradation"
+# nights of the past, whatever day it is now; they step back before any newer night on the server,
+# so no other test has these use cases
+LATE, LATE_CASE, WAITING_CASE = date(2024, 6, 5), "late", "waiting"
 
 
 @pytest.fixture()
@@ -81,11 +85,18 @@ def mlflow(tmp_path: Path, mlflow_template: Path) -> Iterator[Mlflow]:
 
 
 def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
-    deployed: Deployed, home: Path, mlflow: Mlflow, mlflow_template: Path, tmp_path: Path
+    deployed: Deployed,
+    home: Path,
+    mlflow: Mlflow,
+    mlflow_template: Path,
+    azurite: real.Azurite,
+    tmp_path: Path,
 ) -> None:
     """MLflow dies while the champion is being promoted, and the run fails. When it is back, a
-    second worker with another home and folder picks the retry up: no step is computed again, each
-    candidate has one run, and there is one version and one champion."""
+    second worker with another home and folder picks the retry up, and has the results of the first
+    one from Azure: no step is computed again, each candidate has one run, and there is one version
+    and one champion."""
+    results = results_in_azure(deployed, azurite, home)
     with proxies.proxy(f"http://127.0.0.1:{mlflow.port}") as proxy:
 
         def die_at_the_alias(exchange: proxies.Exchange) -> None:
@@ -95,12 +106,19 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
                 exchange.is_lost = True
 
         proxy.fault = die_at_the_alias
-        env = environment_of(home, MLFLOW_TRACKING_URI=f"http://{proxy.address}")
-        del env["RANCAST_HOME"]  # each worker has its own
+        env = environment_of(
+            home,
+            MLFLOW_TRACKING_URI=f"http://{proxy.address}",
+            PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK=BLOCK,
+        )
+        # each worker has its own
+        del env["RANCAST_HOME"], env["PREFECT_LOCAL_STORAGE_PATH"]
         run_id = deployed.run("daily", {"use_cases": ["tiny"], "as_of": str(AS_OF)}, env)
         deployed.wait(run_id, ["Failed"], 240)
         steps = homes.count_steps(home)
         assert steps["fit_candidate"] == 2
+        kept = written(results)
+        assert len(kept) > 10
 
         proxy.fault = None
         mlflow.start()
@@ -113,6 +131,8 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
             retry(deployed, run_id)
             deployed.wait(run_id, ["Completed"], 240)
     assert homes.count_steps(home) == steps
+    after = written(results)
+    assert kept.items() <= after.items() and set(map(serializer, after.values())) == {"json"}
     assert not list((other / ".local").glob("lake"))
     again = states_of_retry(deployed, run_id, "training")
     assert again["features"] == again["fit"] == again["table"] == {"Cached"}
@@ -122,6 +142,29 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
     pointer = Pointer.model_validate_json(homes.pointer(home) or b"")
     assert (pointer.sequence, pointer.champion.version) == (1, 1)
     assert runs_and_versions(mlflow) == (3, 1, {"champion": 1})
+
+
+def results_in_azure(deployed: Deployed, azurite: real.Azurite, home: Path) -> ContainerClient:
+    """Make the block of RANCAST_RESULTS_URL on the server, as `make deploy` does."""
+    url = azurite.container()
+    with pytest.MonkeyPatch.context() as patch, deployed.client():
+        patch.setenv("RANCAST_HOME", str(home))
+        patch.setenv("RANCAST_RESULTS_URL", url)
+        patch.setenv("RANCAST_RESULTS_CONNECTION_STRING", azurite.connection_string)
+        ensure_results(load_settings())
+    name = url.rsplit("/", 1)[1]
+    return ContainerClient.from_connection_string(azurite.connection_string, name)
+
+
+def written(results: ContainerClient) -> dict[str, bytes]:
+    """Return the results that lie in Azure, name -> content."""
+    names = list(results.list_blob_names())
+    return {name: results.download_blob(name).readall() for name in names}
+
+
+def serializer(result: bytes) -> str:
+    """Return in what a result is written."""
+    return str(json.loads(result)["metadata"]["serializer"]["type"])
 
 
 def retry(deployed: Deployed, run_id: UUID) -> None:
@@ -183,31 +226,22 @@ def test_of_three_late_nights_only_the_newest_trains(deployed: Deployed, home: P
     homes.write_use_case(home, LATE_CASE)
     for back in range(1, 7):
         tiny.write_day(home, LATE - timedelta(days=back))
-    nights = {day: scheduled(deployed, home, LATE - timedelta(days=2 - day)) for day in range(3)}
+    days = [LATE - timedelta(days=back) for back in (2, 1, 0)]
+    nights = {day: scheduled(deployed, home, LATE_CASE, day) for day in days}
     results = {day: night(deployed, home, run_id) for day, run_id in nights.items()}
     newest = f"daily {LATE} · {LATE_CASE}"
-    assert [results[day]["superseded_by"] for day in range(3)] == [newest, newest, None]
-    assert [len(results[day]["trained"]) for day in range(3)] == [0, 0, 1]
-    for day in range(3):
+    assert [results[day]["superseded_by"] for day in days] == [newest, newest, None]
+    assert [len(results[day]["trained"]) for day in days] == [0, 0, 1]
+    for day in days:
         (ingested,) = results[day]["ingested"]
-        assert ingested["end"] == str(LATE - timedelta(days=2 - day))
+        assert ingested["end"] == str(day)
     assert Counter(entry["step"] for entry in homes.steps(home))["fit_candidate"] == 2
 
 
-def scheduled(deployed: Deployed, home: Path, day: date) -> UUID:
+def scheduled(deployed: Deployed, home: Path, use_case: str, day: date) -> UUID:
     """Schedule a night for a day in the past, as a cron line did while no worker was there."""
-    from prefect.states import Scheduled
-
     at = datetime(day.year, day.month, day.day, 2, 0, tzinfo=UTC)
-    with deployed.client() as client:
-        deployment = client.read_deployment_by_name("daily/daily")
-        run = client.create_flow_run_from_deployment(
-            deployment.id,
-            parameters={"use_cases": [LATE_CASE]},
-            state=Scheduled(scheduled_time=at),
-            job_variables={"env": environment_of(home)},
-        )
-    return run.id
+    return deployed.run("daily", {"use_cases": [use_case]}, environment_of(home), at)
 
 
 def night(deployed: Deployed, home: Path, run_id: UUID) -> dict[str, Any]:
@@ -222,20 +256,21 @@ def test_a_night_waits_for_its_data_and_reads_what_replaced_it(
 ) -> None:
     """The newest day is refused: the night holds no worker, says what it waits for, and when it
     runs again it reads the file that was delivered instead, and trains."""
-    today = datetime.now(UTC).date()
+    homes.write_use_case(home, WAITING_CASE)
     path = home / "datasets" / "kpis.yaml"
-    path.write_text(path.read_text() + "ready: {coverage: 0.9, deadline: 3d, every: 10min}\n")
+    # a hundred years, so that the day is still waited for
+    path.write_text(path.read_text() + "ready: {coverage: 0.9, deadline: 36500d, every: 10min}\n")
     for back in range(1, 5):
-        tiny.write_day(home, today - timedelta(days=back))
-    newest = next((home / ".local" / "raw").rglob(f"day={today - timedelta(days=1):%d}/kpis.csv"))
+        tiny.write_day(home, LATE - timedelta(days=back))
+    newest = next((home / ".local" / "raw").rglob(f"day={LATE - timedelta(days=1):%d}/kpis.csv"))
     good = newest.read_bytes()
     newest.write_bytes(good.replace(b"load_ratio", b"lod_ratio"))
-    run_id = deployed.run("daily", {"use_cases": ["tiny"]}, environment_of(home))
+    run_id = scheduled(deployed, home, WAITING_CASE, LATE)
     run = deployed.wait(run_id, ["Waiting"], 240)
     assert "is refused as it is" in run.state.message and "kpis.csv" in run.state.message
     wait = run.state.state_details.scheduled_time - datetime.now(UTC)
     assert timedelta(minutes=8) < wait <= timedelta(minutes=10)
-    assert homes.pointer(home) is None
+    assert homes.pointer(home, WAITING_CASE) is None
 
     newest.write_bytes(good)
     retry(deployed, run_id)

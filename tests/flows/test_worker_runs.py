@@ -1,19 +1,25 @@
 """Every deployment runs through a worker; a backfill goes on after a kill, and code is upgraded."""
 
+import json
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect.states import AwaitingRetry, Crashed, Scheduled
 
 from deployments.declared import read_declared
 from rancast.champions import Pointer
+from tests import servers as real
 from tests.faults import tiny
 from tests.flows import homes
 from tests.flows.conftest import AS_OF
-from tests.workers import Deployed, environment_of
+from tests.workers import Deployed, deploy, environment_of, home_of
 
 pytestmark = pytest.mark.xdist_group("worker")
 
@@ -69,8 +75,6 @@ def test_a_killed_backfill_goes_on_where_it_was(
 ) -> None:
     """A retry computes no day again that was finished, and finishes the others. While it runs, a
     second backfill waits for it, and what is scheduled does not."""
-    from prefect.states import AwaitingRetry, Crashed
-
     home = tmp_path / "home"
     homes.write_home(home, mlflow_template)
     days = [tiny.START + timedelta(days=offset) for offset in range(10)]
@@ -82,7 +86,8 @@ def test_a_killed_backfill_goes_on_where_it_was(
         run = deployed.run("backfill", parameters, env)
         until(lambda: len(homes.manifests(home)) >= 3)
         worker.kill()
-    done = finished(home)
+    done, first = finished(home), validations(home)
+    validated = homes.count_steps(home)["validate_partition"]
     assert 3 <= len(homes.manifests(home)) < 7
     with deployed.client() as client:
         # as supervision leaves it, and a person then presses Retry
@@ -91,12 +96,29 @@ def test_a_killed_backfill_goes_on_where_it_was(
     deployed.wait(run, ["Submitting", "Pending", "Running"])
     other = deployed.run("backfill", parameters, env)
     behind = deployed.run("ingest", {"dataset": "kpis", "end": str(AS_OF)}, env)
-    ended = deployed.wait(run, seconds=240)
-    assert deployed.wait(behind).start_time < ended.end_time < deployed.wait(other).start_time
+    ended, again = deployed.wait(run, seconds=240), deployed.wait(other, seconds=240)
+    assert deployed.wait(behind).start_time < ended.end_time < again.start_time
     assert len(homes.manifests(home)) == len(days)
     assert {name: time for name, time in finished(home).items() if name in done} == done
     assert homes.count_steps(home)["validate_partition"] == len(days)
-    assert ended.state.message.startswith("10 days of files, ")
+    # what the second try computed is what the first had not, and the state counts both
+    both = validations(home)
+    assert first.items() <= both.items() and set(first.values()) == {True}
+    assert sum(both[name] for name in both.keys() - first.keys()) == len(days) - validated
+    said = f"10 days of files, {sum(both.values())} validated now, 0 refused, "
+    assert ended.state.message.startswith(said)
+    assert again.state.message.startswith("10 days of files, 0 validated now, 0 refused, ")
+
+
+def validations(home: Path) -> dict[str, bool]:
+    """Return for each result of a validated day whether it was computed, or found in the ledger."""
+    contents = {path.name: path.read_bytes() for path in (home / "results").iterdir()}
+    made = {name: json.loads(content)["data"] for name, content in contents.items() if content}
+    return {
+        name: not one["is_reused"]
+        for name, one in made.items()
+        if isinstance(one, dict) and one.get("step") == "validate_partition"
+    }
 
 
 def finished(home: Path) -> dict[str, int]:
@@ -113,41 +135,89 @@ def until(is_so: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_of_the_older_deployment_runs_on_the_newer_code(
-    deployed: Deployed, home: Path, monkeypatch: pytest.MonkeyPatch
+def test_runs_that_are_pending_at_an_upgrade_run_on_the_newer_code(
+    deployed: Deployed, home: Path, older: Path, tmp_path: Path
 ) -> None:
-    """A run that was scheduled before an upgrade, with the parameters of that time, is executed by
-    the code that is installed when it is due; the upgrade neither loses nor repeats it."""
-    from prefect.client.schemas.actions import DeploymentUpdate
-    from prefect.states import Scheduled
+    """An older version deploys, its worker works, and two runs are scheduled by its form. Then the
+    newer one deploys, and a worker with its code takes over: a run whose parameters it still has is
+    executed, and reuses what the older one made; one with a parameter that is gone fails before it
+    does anything, and its message names the parameter."""
+    settings, env = home_of(deployed.servers), environment_of(home)
+    days = {"dataset": "kpis", "start": str(tiny.START)}
+    assert "deployment ingest" in deploy(settings, deployed.api_url, older)
+    with deployed.second_worker(tmp_path / "a", tmp_path / "cwd", {"PYTHONPATH": str(older)}):
+        before = {**days, "end": str(AS_OF), "is_quick": True}
+        assert deployed.wait(deployed.run("ingest", before, env)).deployment_version == "0.0.1"
+        kept = plan(deployed, {**days, "end": str(NEXT)}, env)
+        gone = plan(deployed, {**days, "end": str(NEXT), "is_quick": True}, env)
+    steps = homes.count_steps(home)["validate_partition"]
+    assert "deployment ingest" in deploy(settings, deployed.api_url)
 
-    from deployments.deploy import deploy
-
-    monkeypatch.setenv("PREFECT_API_URL", deployed.api_url)
-    monkeypatch.setenv("RANCAST_HOME", str(deployed.servers.folder / "deployed-home"))
-    parameters = {"dataset": "kpis", "start": str(AS_OF), "end": str(NEXT)}
-    with deployed.client() as client:
-        newer = client.read_deployment_by_name("ingest/ingest")
-        older = older_schema(newer.parameter_openapi_schema)
-        change = DeploymentUpdate(version="0.0.1", parameter_openapi_schema=older)
-        client.update_deployment(newer.id, change)
-        run = client.create_flow_run_from_deployment(
-            newer.id,
-            parameters=parameters,
-            state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1)),
-            job_variables={"env": environment_of(home)},
-        )
-        assert "deployment ingest" in list(deploy())
-        assert client.read_deployment_by_name("ingest/ingest").version == newer.version
-        # its hour has come
-        client.set_flow_run_state(run.id, Scheduled(), force=True)
-    ended = deployed.wait(run.id)
-    assert ended.deployment_version == "0.0.1"
-    assert ended.parameters == parameters
+    ended = come(deployed, kept, "Completed")
+    assert (ended.deployment_version, deployment(deployed).version) == ("0.0.1", version("rancast"))
+    assert ended.state.message.startswith("5 days")
     assert str(AS_OF) in homes.manifests(home)
+    assert homes.count_steps(home)["validate_partition"] == steps + 1
+    refused = come(deployed, gone, "Failed")
+    assert "Validation of flow parameters failed" in refused.state.message
+    assert "is_quick" in refused.state.message
 
 
-def older_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a form as it was before `rerun_from` came."""
-    kept = {name: field for name, field in schema["properties"].items() if name != "rerun_from"}
-    return {**schema, "properties": kept}
+@pytest.fixture()
+def older(tmp_path: Path) -> Path:
+    """This checkout as it might have been at version 0.0.1: its `ingest` has no `rerun_from` yet,
+    and a parameter that is gone since."""
+    folder = tmp_path / "older"
+    for name in ("flows", "tasks", "rancast", "deployments"):
+        shutil.copytree(
+            real.CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    metadata = folder / "rancast-0.0.1.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: rancast\nVersion: 0.0.1\n")
+    flow = folder / "flows" / "ingest.py"
+    text = flow.read_text()
+    for new, old in (
+        (
+            "    rerun_from: Stage | None = None,\n) -> Ingested:",
+            "    is_quick: bool = False,\n) -> Ingested:",
+        ),
+        (
+            "        rerun_from: compute again from this step on, although nothing changed.",
+            "        is_quick: whether to hurry.",
+        ),
+        (
+            "    start, end = ingest_days(start, end)\n",
+            "    start, end = ingest_days(start, end)\n    rerun_from = None\n",
+        ),
+    ):
+        assert text.count(new) == 1, new
+        text = text.replace(new, old)
+    flow.write_text(text)
+    return folder
+
+
+def plan(deployed: Deployed, parameters: dict[str, Any], env: dict[str, str]) -> UUID:
+    """Have `ingest` run in an hour; its parameters are held against the form of now."""
+    later = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
+    with deployed.client() as client:
+        run = client.create_flow_run_from_deployment(
+            deployment(deployed).id,
+            parameters=parameters,
+            state=later,
+            job_variables={"env": env},
+        )
+    return UUID(str(run.id))
+
+
+def come(deployed: Deployed, run: UUID, end: str) -> Any:
+    """Have the hour of a run come; return it at its end."""
+    with deployed.client() as client:
+        client.set_flow_run_state(run, Scheduled(), force=True)
+    return deployed.wait(run, [end])
+
+
+def deployment(deployed: Deployed) -> Any:
+    """Return the deployment of `ingest`."""
+    with deployed.client() as client:
+        return client.read_deployment_by_name("ingest/ingest")

@@ -1,12 +1,9 @@
 """What nobody is there to see: dead runs are ended, deadlines are told of, and alerts arrive."""
 
-import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,9 +11,12 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 
+from rancast.use_cases import load_use_case
+from tests import servers as real
 from tests.faults import tiny
 from tests.flows import homes
 from tests.flows.conftest import AS_OF, against
+from tests.sinks import Sink
 from tests.workers import Deployed, environment_of
 
 pytestmark = pytest.mark.xdist_group("worker")
@@ -65,8 +65,9 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
     deployed: Deployed, home: Path, tmp_path: Path
 ) -> None:
     """A worker and its runs are killed at once. The automation ends the run that had been beating,
-    and the sweep the one that never beat and the parts; the run that waited for the slot goes on,
-    and one that had beaten and then suspended is left alone."""
+    which it knows by what a real heartbeat carries, and the sweep the one that never beat and the
+    parts; the run that waited for the slot goes on, and one that had beaten and then suspended is
+    left alone."""
     from prefect.states import Cancelled, Running, Suspended
 
     env = environment_of(home)
@@ -79,16 +80,20 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
         beating = deployed.run("daily", night, env)
         deployed.wait(beating, ["Running"])
         until(lambda: parts_of(deployed, beating))
+        given = until(lambda: heartbeats(deployed, beating))[0]
         worker.kill()
+    # by which the automation knows that the run is ours
+    tag = {"prefect.resource.id": "prefect.tag.rancast", "prefect.resource.role": "tag"}
+    assert tag in given.model_dump(mode="json")["related"]
     assert not any(psutil.pid_exists(process.pid) for process in stopped)
     waiting = deployed.run("daily", night, env)
     deployed.wait(waiting, ["AwaitingConcurrencySlot"])
 
     resting = put(deployed, "rollback", {"use_case": "tiny", "reason": "none"}, Running()).id
-    with hastened(deployed, resting), hastened(deployed, beating), deployed.client() as client:
-        beat(deployed, resting)
+    with hastened(deployed), deployed.client() as client:
+        beat(deployed, resting, given)
         client.set_flow_run_state(resting, Suspended(), force=True)
-        beat(deployed, beating)
+        beat(deployed, beating, given)
         crashed = deployed.wait(beating, ["Crashed"], seconds=60)
         assert client.read_flow_run(resting).state_name == "Suspended"
         client.set_flow_run_state(resting, Cancelled(), force=True)
@@ -120,37 +125,46 @@ def parts_of(deployed: Deployed, run: UUID) -> list[Any]:
 
 
 @contextmanager
-def hastened(deployed: Deployed, run: UUID) -> Iterator[None]:
-    """Put the heartbeat automation on one run once more, with the shortest patience there is."""
+def hastened(deployed: Deployed) -> Iterator[None]:
+    """Put the heartbeat automation on the server once more, with the shortest patience there is.
+
+    Whatever else it says stays, so that it is the one of the file that sees which runs are meant.
+    """
     from deployments.automations import read_file
 
     file = read_file()
     declared = file.automations[0]
-    trigger = {**declared.trigger, "within": 10, "match": resource(run)}
-    quick = declared.model_copy(update={"trigger": trigger}).core(file.webhook, None)
+    quick = declared.model_copy(update={"trigger": {**declared.trigger, "within": 10}})
+    core = quick.core(file.webhook, None)
+    assert core is not None
     with deployed.client() as client:
-        made = client.create_automation(
-            quick.model_copy(update={"name": f"quick {run}", "tags": []}),
-        )
+        made = client.create_automation(core.model_copy(update={"name": "quick", "tags": []}))
         try:
             yield
         finally:
             client.delete_automation(made)
 
 
-def resource(run: UUID) -> dict[str, str]:
-    """Return how an event names a run."""
-    return {"prefect.resource.id": f"prefect.flow-run.{run}"}
+def heartbeats(deployed: Deployed, run: UUID) -> list[Any]:
+    """Return the heartbeats that the server has of a run, as events."""
+    from prefect.events.filters import EventFilter
+
+    wanted = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{run}"]},
+    }
+    with deployed.client() as client:
+        return list(client.read_events(EventFilter.model_validate(wanted), limit=1).events)
 
 
-def beat(deployed: Deployed, run: UUID) -> None:
-    """Give one heartbeat for a run, since those of a killed process may not have been sent."""
+def beat(deployed: Deployed, run: UUID, like: Any) -> None:
+    """Give one heartbeat for a run, like that of a real one; a dead process gives none itself."""
     event = {
         "id": str(uuid4()),
         "occurred": datetime.now(UTC).isoformat(),
-        "event": "prefect.flow-run.heartbeat",
-        "resource": resource(run),
-        "related": [{"prefect.resource.id": "prefect.tag.rancast", "prefect.resource.role": "tag"}],
+        "event": like.event,
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+        "related": [dict(one) for one in like.model_dump(mode="json")["related"]],
         "payload": {},
     }
     with deployed.client() as client:
@@ -165,47 +179,6 @@ def taken_slots(deployed: Deployed, flow: str) -> int:
 
 
 # --- deadlines and alerts -----------------------------------------------------------------------
-
-
-class Sink:
-    """A webhook's other end, on loopback: keeps what was posted, and with which headers."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, Any], dict[str, str]]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.got.append((json.loads(body), dict(self.headers)))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *given: Any) -> None:
-                """Say nothing."""
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def about(self, word: str) -> list[dict[str, Any]]:
-        """Return the alerts whose text has a word."""
-        return [body for body, _ in self.got if word in body["text"]]
-
-
-@pytest.fixture()
-def sink(deployed: Deployed) -> Iterator[Sink]:
-    """A webhook to which `make deploy` directs the alerts."""
-    from deployments.deploy import deploy
-
-    here = Sink()
-    with pytest.MonkeyPatch.context() as patch, deployed.client():
-        patch.setenv("PREFECT_API_URL", deployed.api_url)
-        patch.setenv("RANCAST_HOME", str(deployed.servers.folder / "deployed-home"))
-        patch.setenv("RANCAST_ALERT_URL", f"http://127.0.0.1:{here.server.server_port}/alert")
-        patch.setenv("RANCAST_ALERT_AUTHORIZATION", "Bearer of the tests")
-        list(deploy())
-    yield here
-    here.server.shutdown()
 
 
 def put(deployed: Deployed, flow: str, parameters: dict[str, Any], *states: Any) -> Any:
@@ -266,6 +239,30 @@ def test_a_deadline_at_risk_is_told_once(deployed: Deployed, home: Path, sink: S
     assert sink.got[0][1]["Authorization"] == "Bearer of the tests"
     with deployed.client() as client:
         assert said in str(artifact(client, "deadline-punctual"))
+
+
+def test_a_schedule_that_is_paused_is_told_of_once_a_day(
+    deployed: Deployed, tmp_path: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped use case's deadline passes, and there is no run of daily at all: the webhook
+    hears of it once, also hours later, and again at the next day's. One that had passed before
+    supervision first saw it is nobody's."""
+    home = tmp_path / "home"
+    tiny.write_home(home)
+    deadline = load_use_case(real.CHECKOUT, "network_degradation").deadline
+    assert deadline is not None
+    text = tiny.USE_CASE + f'deadline: {{at: "{deadline.at:%H:%M}", timezone: UTC}}\n'
+    homes.write_use_case(home, "paused", text)
+    monkeypatch.setenv("RANCAST_HOME", str(home))
+    passed = deadline.on(date(2025, 5, 4))
+    told = []
+    for hours in (1, 24.1, 30, 48.1):
+        told.append(supervise(deployed, home, passed + timedelta(hours=hours)))
+    days = [f"paused 2025-05-0{day} missed its deadline of 05:00 UTC: no run" for day in (5, 6)]
+    assert [told[0], told[2]] == ["Nothing to do."] * 2
+    assert told[1].startswith(days[0]) and told[3].startswith(days[1])
+    alerts = until(lambda: len(found := sink.about("paused")) == 2 and found)
+    assert [alert["event"] for alert in alerts] == ["rancast.deadline.missed"] * 2
 
 
 def artifact(client: Any, key: str) -> Any:

@@ -89,10 +89,17 @@ def test_the_typical_duration_is_the_median_of_the_newest_nights() -> None:
 
 def test_a_day_is_watched_around_its_deadline() -> None:
     """The deadline that passed last and the one that comes next; with Auckland's clock, too."""
-    assert watched_days(DEADLINE, at("03:00")) == [date(2024, 7, 19), DAY]
-    assert watched_days(DEADLINE, at("05:00")) == [DAY, date(2024, 7, 21)]
+    before = at("03:00") - timedelta(days=30)
+    assert watched_days(DEADLINE, at("03:00"), before) == [date(2024, 7, 19), DAY]
+    assert watched_days(DEADLINE, at("05:00"), before) == [DAY, date(2024, 7, 21)]
     auckland = Deadline.model_validate({"at": "05:00", "timezone": "Pacific/Auckland"})
-    assert watched_days(auckland, at("16:00")) == [DAY, date(2024, 7, 21)]
+    assert watched_days(auckland, at("16:00"), before) == [DAY, date(2024, 7, 21)]
+
+
+def test_a_deadline_that_passed_before_it_was_set_is_not_watched() -> None:
+    """At 04:00 UTC it passes: set at noon it is first watched for the next day."""
+    assert watched_days(DEADLINE, at("12:00"), at("12:00")) == [date(2024, 7, 21)]
+    assert watched_days(DEADLINE, at("12:00"), at("03:59")) == [DAY, date(2024, 7, 21)]
 
 
 @pytest.mark.parametrize(
@@ -113,8 +120,8 @@ def test_a_day_is_watched_around_its_deadline() -> None:
         ("03:21", night("Failed", "FAILED", "02:20"), "at-risk", "04:01"),
         # the scheduler made no run at all
         ("03:25", None, "at-risk", "04:05"),
-        # nor was there one yesterday, before the deadline was set
-        ("05:00", None, None, None),
+        # its schedule is paused: told before the deadline, and as long after it as it is watched
+        ("05:00", None, "missed", "05:40"),
         # too late
         ("04:00", night("Running", "RUNNING", "03:30"), "missed", "04:10"),
         ("23:00", night("Failed", "FAILED", "02:20"), "missed", "23:40"),
@@ -129,14 +136,22 @@ def test_an_alarm_is_raised_when_the_typical_night_would_end_too_late(
     assert (alarm and alarm.expected) == (expected and at(expected))
 
 
-def test_without_history_only_a_missed_deadline_of_a_known_night_is_told() -> None:
-    """A fresh installation has promised nothing, and nothing can be forecast."""
-    assert deadline_alarm("u", DAY, DEADLINE, at("03:59"), None, None) is None
-    assert deadline_alarm("u", DAY, DEADLINE, at("09:00"), None, None) is None
-    running = night("Running", "RUNNING", "03:30")
-    assert deadline_alarm("u", DAY, DEADLINE, at("03:59"), running, None) is None
-    missed = deadline_alarm("u", DAY, DEADLINE, at("04:01"), running, None)
-    assert missed is not None and missed.kind == "missed"
+@pytest.mark.parametrize("known", [None, night("Running", "RUNNING", "03:30")])
+def test_without_history_only_a_missed_deadline_is_told(known: NightRun | None) -> None:
+    """Before any night completed nothing can be forecast; whether there is a night or not."""
+    assert deadline_alarm("u", DAY, DEADLINE, at("03:59"), known, None) is None
+    missed = deadline_alarm("u", DAY, DEADLINE, at("04:01"), known, None)
+    assert missed is not None and (missed.kind, missed.expected) == ("missed", None)
+
+
+def test_an_alarm_about_no_run_at_all_says_where_to_look() -> None:
+    """Nothing is late, failed or waiting, so the sentence leads to the schedule."""
+    alarm = deadline_alarm("churn_risk", DAY, DEADLINE, at("04:05"), None, TYPICAL)
+    assert alarm is not None and alarm.sentence == (
+        "churn_risk 2024-07-20 missed its deadline of 05:00 Europe/Dublin (04:00 UTC): no run of "
+        "daily is there for it, so see whether its schedule is paused. "
+        "See docs/operations.md#deadlines."
+    )
 
 
 def test_an_alarm_says_what_is_late_and_where_to_read_on() -> None:

@@ -1,5 +1,6 @@
 """The use case file: what it says, and what it refuses, with the key and the value."""
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ def test_all_shipped_use_cases_are_found() -> None:
         "ucc_5g_throughput_all_apps",
         "cell_traffic_bytes",
     ]
+
+
+def test_the_mission_is_decided_by_five() -> None:
+    """The shipped use case declares its deadline, which `supervision` then watches."""
+    deadline = load_use_case(ROOT, "network_degradation").deadline
+    assert deadline is not None
+    assert deadline.on(date(2024, 3, 20)) == datetime(2024, 3, 20, 5, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ COMPOSE = Path(sys.executable).with_name("docker-compose")
 STARTER = Path(__file__).with_name("starter.py")
 OWN = re.compile(r"(?<![\w.])(?:127\.0\.0\.1|0\.0\.0\.0|localhost)(?::(\d+))?(?![\w.])")
 UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-SECONDS = 400
+SECONDS = 600
 
 # what an image brings along: programs that are not in this checkout's PATH, and its own variables
 NODE = str(Path(sys.executable).with_name("node"))

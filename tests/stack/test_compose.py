@@ -192,7 +192,20 @@ def test_no_secret_stands_in_a_command(services: dict[str, dict[str, Any]], secr
     assert holders["STACK_PREFECT_DATABASE_PASSWORD"] == {"provision", "prefect"}
     assert holders["STACK_MLFLOW_ADMIN_PASSWORD"] == {"mlflow", "registry-user"}
     assert holders["STACK_MLFLOW_SECRET_KEY"] == {"mlflow"}
+    runs = {"worker", "dask-worker"}
+    assert holders["RANCAST_PSEUDONYM_KEY"] == runs
+    assert holders["STACK_MLFLOW_PASSWORD"] == runs | {"registry-user"}
+    assert holders["STACK_PREFECT_AUTH_STRING"] == runs | {"prefect", "deploy"}
+    # whoever reads or writes blobs, and `deploy` for the block of results
+    stored = runs | {"azurite", "provision", "mlflow", "exporter", "deploy"}
+    assert holders["STACK_AZURITE_KEY"] == stored
     assert all(holders.values())
+    mounted = {
+        name
+        for name, service in services.items()
+        if "certificates" in [mount["source"] for mount in service.get("volumes", [])]
+    }
+    assert mounted == runs | {"certificates", "dask-scheduler"}
 
 
 def test_nobody_is_told_that_this_runs(services: dict[str, dict[str, Any]]) -> None:

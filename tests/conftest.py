@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def _hide_environment(folder: Path) -> None:
         del os.environ[name]
     os.environ.update(real.QUIET | {"PREFECT_HOME": str(folder / "prefect-home")})
     local = "127.0.0.1,localhost"
-    os.environ.update(NO_PROXY=local, no_proxy=local)
+    os.environ.update(NO_PROXY=local, no_proxy=local, PYTHONPATH=str(real.LEAN))
+    sys.path.insert(0, str(real.LEAN))
 
 
 def _foreign() -> list[str]:

@@ -26,6 +26,7 @@ AZURITE = CHECKOUT / "node_modules" / "azurite" / "dist" / "src" / "blob" / "mai
 ACCOUNT = "devstoreaccount1"
 # Azurite's well-known key, printed in its README
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+LEAN = CHECKOUT / "tests" / "lean"
 START_SECONDS = 180
 PREFIX = "rancast-servers-"
 QUIET = {
@@ -271,6 +272,7 @@ def minimal_environment(home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home / "prefect"),
         "LANG": "C.UTF-8",
         "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONPATH": str(LEAN),
     }
 
 

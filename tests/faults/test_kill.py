@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults import tiny
+from tests.servers import LEAN
 
 ROOT = Path(__file__).parents[2]
 SHARDS = 2
@@ -37,7 +38,7 @@ def attempts(template: Path, work: Path, api_url: str, *mode: str) -> Iterator[d
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
         # a third of the work of the server, and nothing that a killed run leaves behind
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{LEAN}:{ROOT}",
     }
     command = [sys.executable, str(ROOT / "tests/faults/driver.py"), str(template), str(work)]
     command += mode

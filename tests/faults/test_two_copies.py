@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults import tiny
 from tests.faults.test_kill import ROOT
+from tests.servers import LEAN
 
 
 @pytest.mark.timeout(300)
@@ -28,7 +29,7 @@ def test_two_copies_started_at_once_end_as_one(
         "PREFECT_API_URL": prefect_server,
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{LEAN}:{ROOT}",
     }
     command = [sys.executable, str(ROOT / "tests/faults/driver.py"), str(home), str(tmp_path)]
     done = subprocess.run(

@@ -167,7 +167,7 @@ def test_the_task_runner_is_that_of_the_settings_when_a_flow_starts(
         "RANCAST_WORKERS": "1",
         "PREFECT_API_URL": prefect_server,
         "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PYTHONPATH": str(servers.CHECKOUT),
+        "PYTHONPATH": f"{servers.LEAN}:{servers.CHECKOUT}",
     }
     done = subprocess.run(
         [sys.executable, "-c", IN_PROCESSES],

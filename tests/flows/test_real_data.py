@@ -19,7 +19,7 @@ from flows.daily import Night
 from rancast.evaluation import Evaluation
 from rancast.references import RowCounts
 from rancast.trainings import TrainingOutcome
-from tests.servers import CHECKOUT, Azurite, minimal_environment
+from tests.servers import CHECKOUT, LEAN, Azurite, minimal_environment
 
 pytestmark = [pytest.mark.real_data, pytest.mark.xdist_group("real_data")]
 
@@ -85,7 +85,7 @@ def place(
     home = folder / "home"
     shutil.copytree(CHECKOUT / "examples" / name, home)
     environment = minimal_environment(folder) | {
-        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONPATH": f"{LEAN}:{CHECKOUT}",
         "RANCAST_HOME": str(home),
         "RANCAST_RAW_URL": raw_url,
         "RANCAST_RAW_CONNECTION_STRING": azurite.connection_string,

@@ -145,7 +145,9 @@ def test_runs_that_are_pending_at_an_upgrade_run_on_the_newer_code(
     settings, env = home_of(deployed.servers), environment_of(home)
     days = {"dataset": "kpis", "start": str(tiny.START)}
     assert "deployment ingest" in deploy(settings, deployed.api_url, older)
-    with deployed.second_worker(tmp_path / "a", tmp_path / "cwd", {"PYTHONPATH": str(older)}):
+    with deployed.second_worker(
+        tmp_path / "a", tmp_path / "cwd", {"PYTHONPATH": f"{older}:{real.LEAN}"}
+    ):
         before = {**days, "end": str(AS_OF), "is_quick": True}
         assert deployed.wait(deployed.run("ingest", before, env)).deployment_version == "0.0.1"
         kept = plan(deployed, {**days, "end": str(NEXT)}, env)

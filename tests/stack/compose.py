@@ -196,6 +196,7 @@ class Service:
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
+            "PYTHONPATH": str(real.LEAN),
             "NO_PROXY": ",".join([*self.hosts.values(), "127.0.0.1", "localhost"]),
             "STACK_ADDRESS": self.address,
             **({"TMPDIR": self.paths["/tmp"]} if "/tmp" in self.paths else {}),

@@ -88,6 +88,9 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
     assert not any(psutil.pid_exists(process.pid) for process in stopped)
     waiting = deployed.run("daily", night, env)
     deployed.wait(waiting, ["AwaitingConcurrencySlot"])
+    # an ingest does not wait for its twin: its next turn sees the same files
+    twin = deployed.run("ingest", {"dataset": "kpis", "end": str(AS_OF)}, env)
+    deployed.wait(twin, ["Cancelled"])
 
     resting = put(deployed, "rollback", {"use_case": "tiny", "reason": "none"}, Running()).id
     with hastened(deployed), deployed.client() as client:

@@ -132,7 +132,7 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
             deployed.wait(run_id, ["Completed"], 240)
     assert homes.count_steps(home) == steps
     after = written(results)
-    assert kept.items() <= after.items() and set(map(serializer, after.values())) == {"json"}
+    assert kept.items() <= after.items() and all(map(json.loads, after.values()))
     assert not list((other / ".local").glob("lake"))
     again = states_of_retry(deployed, run_id, "training")
     assert again["features"] == again["fit"] == again["table"] == {"Cached"}
@@ -160,11 +160,6 @@ def written(results: ContainerClient) -> dict[str, bytes]:
     """Return the results that lie in Azure, name -> content."""
     names = list(results.list_blob_names())
     return {name: results.download_blob(name).readall() for name in names}
-
-
-def serializer(result: bytes) -> str:
-    """Return in what a result is written."""
-    return str(json.loads(result)["metadata"]["serializer"]["type"])
 
 
 def retry(deployed: Deployed, run_id: UUID) -> None:

@@ -9,7 +9,8 @@ repeats in autumn is two hours, each with its own. Of equal hours the earliest c
 was carried there is no busy hour.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from rancast.local_time import hour_of_day, hours_in, local_days, local_hours
 Floats = NDArray[np.float64]
 
 HOUR = timedelta(hours=1)
+QUARTER = np.timedelta64(15, "m")
 LEAST_SEEN = 0.5
 NETWORK = "network"
 Whose = Literal["entity", "network"]
@@ -56,6 +58,29 @@ def hourly_traffic(
     is_seen = found["size"] >= np.ceil(LEAST_SEEN * (HOUR // period))
     hours: pd.DataFrame = found[is_seen].drop(columns="size")
     return hours.reset_index(drop=True)
+
+
+def event_traffic(
+    events: pd.DataFrame, entities: "pd.Index[str]", days: Sequence[date], timezone: str
+) -> pd.DataFrame:
+    """Return [entity, hour, traffic]: the sum of each entity's events in each local hour.
+
+    `events` are [entity, time, traffic], `days` the UTC days that were delivered. An hour of which
+    a part lies on another day was not seen; one that was seen without an event has no traffic, 0.
+    Equal events in any order give equal bits.
+    """
+    starts = pd.DatetimeIndex(sorted(days)).tz_localize("UTC").as_unit("us")
+    # zones are off by quarters of an hour at the finest
+    quarters = pd.Series((starts.to_numpy()[:, None] + QUARTER * np.arange(96)).ravel())
+    hours = local_hours(quarters.dt.tz_localize("UTC"), timezone).value_counts()
+    whole = hours.index[hours == 4].sort_values()
+    known = events[np.isfinite(events["traffic"]) & events["entity"].notna()]
+    known = known.assign(hour=local_hours(known["time"], timezone))
+    known = known.sort_values(["entity", "hour", "traffic"], kind="stable")
+    summed = known.groupby(["entity", "hour"], sort=True)["traffic"].sum()
+    index = pd.MultiIndex.from_product([entities, whole], names=["entity", "hour"])
+    found: pd.DataFrame = summed.reindex(index, fill_value=0.0).reset_index()
+    return found
 
 
 def network_traffic(hours: pd.DataFrame) -> pd.DataFrame:

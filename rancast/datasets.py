@@ -38,6 +38,17 @@ def _repeated(names: Iterable[str]) -> str | None:
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
+def _with_value(pattern: str, place: str) -> str:
+    """Return a regular expression that compiles and has the group 'value'."""
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"{place} does not compile: {error}") from error
+    if "value" not in groups:
+        raise ValueError(f"{place} has no group (?P<value>...)")
+    return pattern
+
+
 class Column(Document):
     """One column of the curated partition and where its values come from."""
 
@@ -228,6 +239,22 @@ class Cumulative(Document):
         return f"{self.increment}_suspect"
 
 
+class Level(Document):
+    """A level above the entity, such as its site, read out of another column's text."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    source: str = Field(alias="from", description="a column of text, such as cell_id")
+    pattern: str = Field(
+        description="a regular expression over its text, whose group 'value' the level is"
+    )
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_value(cls, pattern: str) -> str:
+        return _with_value(pattern, "the pattern")
+
+
 class Kpi(Document):
     """A ratio of sums, or a sum, over the columns of one row and of any number of rows."""
 
@@ -314,6 +341,9 @@ class Dataset(Document):
     kpis: dict[Name, Kpi] = Field(
         default={}, description="name -> formula over counters; sums over sums at every level"
     )
+    levels: dict[Name, Level] = Field(
+        default={}, description="name -> a level above the entity, such as site, out of its name"
+    )
     # no part of any step key: it says when to compute, not what
     ready: Ready | None = Field(
         default=None, exclude=True, description="default: a day is complete as it is found"
@@ -323,12 +353,7 @@ class Dataset(Document):
     @classmethod
     def _patterns_have_value(cls, patterns: dict[str, str]) -> dict[str, str]:
         for column, pattern in patterns.items():
-            try:
-                groups = re.compile(pattern).groupindex
-            except re.error as error:
-                raise ValueError(f"the pattern of {column!r} does not compile: {error}") from error
-            if "value" not in groups:
-                raise ValueError(f"the pattern of {column!r} has no group (?P<value>...)")
+            _with_value(pattern, f"the pattern of {column!r}")
         return patterns
 
     @model_validator(mode="after")
@@ -413,11 +438,17 @@ class Dataset(Document):
     @model_validator(mode="after")
     def _derived_columns_are_possible(self) -> "Dataset":
         derived = [name for item in self.cumulative.values() for name in _made_by(item)]
-        names = [*self.columns, *derived, *self.kpis]
+        names = [*self.columns, *derived, *self.kpis, *self.levels]
         if twice := _repeated(names):
             raise ValueError(
-                f"{twice!r} stands for two things in columns, cumulative and kpis; rename one"
+                f"{twice!r} stands for two things in columns, cumulative, kpis and levels; "
+                "rename one"
             )
+        for name, level in self.levels.items():
+            if self._type_of(level.source) != "string":
+                raise ValueError(
+                    f"levels.{name} is from {level.source!r}, which is not a column of text"
+                )
         if self.cumulative and self.kind != "periodic":
             raise ValueError("cumulative needs a periodic dataset: an increment is of one period")
         for name in self.cumulative:
@@ -451,11 +482,11 @@ class Dataset(Document):
         found: dict[str, ColumnType] = {name: item.type for name, item in self.columns.items()}
         for item in self.cumulative.values():
             found |= {item.increment: "float", item.suspect: "string"}
-        return found | dict.fromkeys(self.kpis, "float")
+        return found | dict.fromkeys(self.kpis, "float") | dict.fromkeys(self.levels, "string")
 
     def as_delivered(self) -> "Dataset":
         """Return it without what is derived: reading and validating depend on nothing else."""
-        return self.model_copy(update={"cumulative": {}, "kpis": {}})
+        return self.model_copy(update={"cumulative": {}, "kpis": {}, "levels": {}})
 
     @property
     def has_subscribers(self) -> bool:

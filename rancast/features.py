@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.indexers import BaseIndexer
 
-from rancast import busy_hour
+from rancast import busy_hour, joins, neighbours
 from rancast.datasets import Dataset
 from rancast.grids import (
     MICROSECOND,
@@ -27,10 +27,12 @@ from rancast.grids import (
     place,
     eligible_rows,
 )
+from rancast.joins import Other
 from rancast.kpis import denominator_of, numerator_of, quotient
 from rancast.use_cases import (
     DAY,
     MINUTES_SINCE_SEEN,
+    BusyHour,
     CalendarPart,
     FeatureView,
     History,
@@ -47,10 +49,12 @@ Column = tuple[str, Floats | NDArray[np.object_]]
 
 
 def lookback_days(view: FeatureView, dataset: Dataset) -> int:
-    """Return how many whole days before a day its features need."""
+    """Return how many whole days before a day its features need of the use case's own dataset."""
     days = [part.days * DAY for part in view.features.history]
     busy = view.features.busy_hour
-    if busy is not None:  # the local day of a row may begin, or end, up to a day beside the UTC day
+    if (
+        busy is not None and busy.dataset is None
+    ):  # the local day of a row may begin, or end, up to a day beside the UTC day
         days.append((busy.days + (view.features.timezone != "UTC")) * DAY)
     farthest = max([_reach(view, dataset), *(span + _edge(view, dataset) for span in days)])
     if dataset.cumulative and dataset.time.period is not None:
@@ -68,15 +72,19 @@ def _reach(view: FeatureView, dataset: Dataset) -> timedelta:
     """Return how far before t the lags, windows and filled values of t can reach."""
     features, period = view.features, view.period(dataset)
     lags = [lag * period for part in features.lags for lag in part.periods]
-    windows = [window for part in features.windows for window in part.over]
     # a row between two grid times counts at the later one, which may be on the next day
     rounding = timedelta(0) if period == dataset.time.period else period
-    farthest = max([timedelta(0), *lags, *windows, *features.missing])
+    farthest = max([timedelta(0), *lags, *features.spans, *features.missing])
     return farthest + view.grid.fill + rounding
 
 
 def build(
-    curated: list[pd.DataFrame], view: FeatureView, dataset: Dataset, day: date
+    curated: list[pd.DataFrame],
+    view: FeatureView,
+    dataset: Dataset,
+    day: date,
+    joined: dict[str, list[pd.DataFrame]] = {},
+    others: dict[str, Other] = {},
 ) -> pd.DataFrame:
     """Return X of `day`: the entity, the time column, then `view.features.names()`.
 
@@ -84,9 +92,12 @@ def build(
     order; other rows in them are ignored. X has one row per entity and grid time of `day` that has
     a row at most `grid.fill` back (the row itself where nothing is filled), sorted by entity and
     time; numbers are float64, NaN where unknown, and categories `str`, 'missing' where unknown.
-    Raises ConfigurationError for a view that `dataset` cannot serve.
+    `joined` holds, by dataset, the partitions of the other datasets that features are made from, of
+    `joins.lookback_days` before `day` and of `day`, and `others` what these datasets are and which
+    of their days were delivered. Raises ConfigurationError for a view that they cannot serve.
     """
     view.check(dataset)
+    view.check_joined(dataset, {name: other.dataset for name, other in others.items()})
     start = pd.Timestamp(day, tz="UTC")
     first = start - lookback_days(view, dataset) * DAY
     time = dataset.time.column
@@ -101,6 +112,9 @@ def build(
         **dict(_history(past, grid, view, dataset, start)),
         **dict(_history(summed, grid, view, dataset, start, of_kpis=True)),
         **dict(_busy_hour(past, grid, view, dataset)),
+        **dict(_busy_hour_of_events(grid, view, joined, others)),
+        **dict(joins.columns(grid.entity, pd.Series(grid.time), view, joined, others)),
+        **dict(_neighbours(grid, view)),
         **dict(_categories(grid, view)),
     }
     names = [view.entity, time, *view.features.names()]
@@ -142,6 +156,16 @@ class _Grid(NamedTuple):
     def time(self) -> pd.DatetimeIndex:
         """The times of the rows of X."""
         return self.axis.time(self.slots[self.chosen])
+
+    @property
+    def period(self) -> timedelta:
+        """The period of the grid."""
+        return self.axis.period_us * MICROSECOND
+
+    @property
+    def entity(self) -> "pd.Series[str]":
+        """The entities of the rows of X."""
+        return pd.Series(self.axis.entity(self.slots[self.chosen]))
 
     def last_known(self, column: str) -> Ints:
         """Return for each slot the row whose value of `column` holds there, -1 where none does.
@@ -349,11 +373,36 @@ def _busy_hour(
     past: pd.DataFrame, grid: _Grid, view: FeatureView, dataset: Dataset
 ) -> Iterator[Column]:
     part, zone = view.features.busy_hour, view.features.timezone
-    if part is None:
+    if part is None or part.dataset is not None:
         return
     hours = busy_hour.hourly_traffic(past, view.entity, part.traffic, dataset, zone)
-    time = pd.Series(grid.time)
-    own = pd.Series(grid.axis.entity(grid.slots[grid.chosen]))
+    yield from _positions(hours, grid, part, zone)
+
+
+def _busy_hour_of_events(
+    grid: _Grid,
+    view: FeatureView,
+    joined: dict[str, list[pd.DataFrame]],
+    others: dict[str, Other],
+) -> Iterator[Column]:
+    part, zone = view.features.busy_hour, view.features.timezone
+    if part is None or part.dataset is None or part.on is None:
+        return
+    other = others[part.dataset]
+    rows = joins.stacked(joined, part.dataset, other.dataset)
+    events = pd.DataFrame(
+        {
+            "entity": rows[part.on],
+            "time": rows[other.dataset.time.column],
+            "traffic": numbers(rows[part.traffic]),
+        }
+    )
+    hours = busy_hour.event_traffic(events, grid.axis.entities, other.days, zone)
+    yield from _positions(hours, grid, part, zone)
+
+
+def _positions(hours: pd.DataFrame, grid: _Grid, part: BusyHour, zone: str) -> Iterator[Column]:
+    own, time = grid.entity, pd.Series(grid.time)
     for whose in part.of:
         if whose == "network":
             traffic, entity = busy_hour.network_traffic(hours), pd.Series(
@@ -363,6 +412,23 @@ def _busy_hour(
             traffic, entity = hours, own
         found = busy_hour.position(traffic, entity, time, part.days, zone)
         yield from zip(busy_hour_names(whose), found, strict=True)
+
+
+def _neighbours(grid: _Grid, view: FeatureView) -> Iterator[Column]:
+    for part in view.features.neighbours:
+        site = grid.rows[part.same].to_numpy(dtype=object)
+        row = grid.last_known(part.same)[grid.chosen]
+        seen = neighbours.Placed(
+            grid.axis.entity(grid.observed).to_numpy(dtype=object),
+            site,
+            grid.observed % grid.axis.width,
+        )
+        asked = neighbours.Placed(
+            grid.entity.to_numpy(dtype=object),
+            np.append(site, [None])[row],
+            grid.slots[grid.chosen] % grid.axis.width,
+        )
+        yield from neighbours.columns(part, grid.rows, seen, asked, grid.period)
 
 
 def _categories(grid: _Grid, view: FeatureView) -> Iterator[Column]:

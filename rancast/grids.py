@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rancast import counters, kpis
+from rancast import counters, kpis, levels
 from rancast.datasets import Dataset
 from rancast.expressions import Expression
 from rancast.use_cases import FeatureView, no_rows
@@ -75,13 +75,15 @@ def eligible_rows(curated: list[pd.DataFrame], view: FeatureView, dataset: Datas
     """Return the rows of all partitions that the view's `where` lets in, by entity and time.
 
     They have the dataset's columns, and those that it derives: increments of cumulative counters,
-    and KPIs of the row itself with their parts.
+    KPIs of the row itself with their parts, and levels above the entity.
     """
     frame = pd.concat([no_rows(dataset), *(part for part in curated if len(part))])
     if dataset.cumulative:  # before `where`: a row that is left out was still read
         frame = counters.with_increments(frame, dataset)
     if dataset.kpis:
         frame = kpis.with_parts(frame, dataset)
+    if dataset.levels:
+        frame = levels.with_levels(frame, dataset)
     if view.where is not None:
         frame = frame[Expression(view.where).holds(frame)]
     keys = [view.entity, dataset.time.column]

@@ -1,6 +1,6 @@
 """What to predict: the schema of `use_cases/NAME.yaml`, one model as a file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +16,7 @@ from rancast.expressions import Expression
 
 Problem = Literal["classification", "regression"]
 Statistic = Literal["mean", "std", "min", "max", "median", "sum", "count"]
+JoinStatistic = Literal["count", "sum", "mean", "min", "max", "nunique"]
 CalendarPart = Literal["hour", "weekday", "is_weekend", "minute_of_day_sin", "minute_of_day_cos"]
 
 METRICS: dict[Problem, tuple[str, ...]] = {
@@ -89,6 +90,10 @@ LocalTime = Annotated[time, AfterValidator(_is_local)]
 Columns = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)]
 Statistics = Annotated[
     tuple[Statistic, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)
+]
+
+JoinStatistics = Annotated[
+    tuple[JoinStatistic, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)
 ]
 
 
@@ -211,6 +216,12 @@ class BusyHour(Document):
     """Where t lies to the hour of the local day with the largest traffic of the days before."""
 
     traffic: str = Field(description="a column of numbers: the volume or load of each period")
+    dataset: Name | None = Field(
+        default=None,
+        description="a dataset of events whose traffic it is, summed by hour; default: the use "
+        "case's own dataset",
+    )
+    on: str | None = Field(default=None, description="that dataset's column that is the entity")
     days: Annotated[int, Field(ge=1, le=60)] = Field(
         default=7, description="whole local days before that of t"
     )
@@ -219,6 +230,12 @@ class BusyHour(Document):
         Field(min_length=1),
         AfterValidator(_is_free_of_repeats),
     ] = Field(default=("entity",), description="whose busy hour: the entity's own, the network's")
+
+    @model_validator(mode="after")
+    def _on_goes_with_dataset(self) -> "BusyHour":
+        if (self.dataset is None) != (self.on is None):
+            raise ValueError("dataset and on go together: state both, or neither")
+        return self
 
     def names(self) -> Iterator[str]:
         """Yield the feature names: is_busy_hour, hours_from_busy_hour; network_ before the hour."""
@@ -240,6 +257,93 @@ def busy_hour_names(whose: Literal["entity", "network"]) -> tuple[str, str]:
     """Name whether t lies in the busy hour, and how many hours after it, within -12 to 11."""
     hour = "busy_hour" if whose == "entity" else "network_busy_hour"
     return f"is_{hour}", f"hours_from_{hour}"
+
+
+class Through(Document):
+    """Events of the entity, each of which meets the last row of another dataset before it."""
+
+    dataset: Name = Field(description="the events, such as the calls of customers")
+    entity: str = Field(description="its column that is the entity")
+    on: str = Field(description="its column that equals `on` of the join, such as the serving cell")
+    within: Length = Field(
+        default=timedelta(minutes=10), description="how old the row that it meets may be"
+    )
+
+
+class Join(Document):
+    """Statistics of another dataset's rows about the entity, over (t - window, t]."""
+
+    name: Name = Field(description="what its features are called: NAME_COLUMN_STATISTIC_WINDOW")
+    dataset: Name = Field(description="whose rows")
+    on: str = Field(description="its column that is the entity, or what `through.on` equals")
+    through: Through | None = Field(
+        default=None, description="events that lead from the entity to the rows"
+    )
+    where: Condition | None = Field(
+        default=None, description="an expression over its columns; other rows are left out"
+    )
+    over: Annotated[tuple[Length, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)]
+    delay: LengthOrZero = Field(
+        default=timedelta(0),
+        description="how long after its stamp a row is known: windows end so long before t",
+    )
+    count: bool = Field(default=False, description="whether the number of rows is a feature")
+    statistics: dict[str, JoinStatistics] = Field(
+        default={}, description="column -> statistics of its known values"
+    )
+    any: Condition | None = Field(
+        default=None, description="an expression: the share of rows in which it holds"
+    )
+
+    @model_validator(mode="after")
+    def _has_features(self) -> "Join":
+        if not (self.count or self.statistics or self.any):
+            raise ValueError(f"join {self.name!r} has no feature; state count, statistics or any")
+        return self
+
+    def names(self) -> Iterator[str]:
+        """Yield the feature names: load_count_2h, load_data_used_mb_sum_2h, served_share_1d."""
+        for window in self.over:
+            if self.count:
+                yield window_name(self.name, "count", window)
+            for column, statistics in self.statistics.items():
+                for statistic in statistics:
+                    yield window_name(f"{self.name}_{column}", statistic, window)
+            if self.any is not None:
+                yield window_name(self.name, "share", window)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets that it reads."""
+        return (self.dataset,) if self.through is None else (self.through.dataset, self.dataset)
+
+    def reach(self, dataset: str) -> timedelta:
+        """Return how far before t it looks at rows of one of its datasets."""
+        farthest = max(self.over) + self.delay
+        is_met = self.through is not None and dataset == self.dataset
+        return farthest + self.through.within if self.through and is_met else farthest
+
+
+class Neighbours(Document):
+    """Statistics of the other entities of the same site (or other level) over (t - window, t]."""
+
+    same: str = Field(description="a column of text that neighbours have in common, such as site")
+    columns: Columns
+    over: Annotated[tuple[Length, ...], Field(min_length=1), AfterValidator(_is_free_of_repeats)]
+    statistics: Annotated[
+        tuple[Literal["mean", "min", "max"], ...],
+        Field(min_length=1),
+        AfterValidator(_is_free_of_repeats),
+    ] = ("mean",)
+
+    def names(self) -> Iterator[str]:
+        """Yield the feature names: neighbours_latency_ms_mean_30min."""
+        return (
+            window_name(f"neighbours_{column}", statistic, window)
+            for window in self.over
+            for statistic in self.statistics
+            for column in self.columns
+        )
 
 
 def lag_name(column: str, lag: int) -> str:
@@ -286,6 +390,12 @@ class Features(Document):
     busy_hour: BusyHour | None = Field(
         default=None, description="where t lies to the busy hour of the days before"
     )
+    joins: tuple[Join, ...] = Field(
+        default=(), description="rows of other datasets about the entity, up to t"
+    )
+    neighbours: tuple[Neighbours, ...] = Field(
+        default=(), description="the other entities of the same site, up to t"
+    )
     select: Select | None = Field(
         default=None, description="of these features, those that a fit keeps"
     )
@@ -325,6 +435,8 @@ class Features(Document):
             *missing,
             *([MINUTES_SINCE_SEEN] if missing else []),
             *(self.busy_hour.names() if self.busy_hour else ()),
+            *(name for join in self.joins for name in join.names()),
+            *(name for near in self.neighbours for name in near.names()),
             *self.categories,
         )
 
@@ -335,6 +447,21 @@ class Features(Document):
         return tuple(
             sorted({*self.current, *(column for part in parts for column in part.columns)})
         )
+
+    @property
+    def spans(self) -> tuple[timedelta, ...]:
+        """The windows over the grid: of the entity's own rows, and of its neighbours'."""
+        own = (span for windows in self.windows for span in windows.over)
+        return *own, *(span for near in self.neighbours for span in near.over)
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """The names of the other datasets that features are made from, sorted."""
+        busy = self.busy_hour.dataset if self.busy_hour else None
+        names = {name for join in self.joins for name in join.datasets} | (
+            {busy} if busy else set()
+        )
+        return tuple(sorted(names))
 
 
 class Split(Document):
@@ -546,9 +673,19 @@ class UseCase(Document):
                 )
         return self
 
-    def check(self, dataset: Dataset) -> None:
-        """Raise ConfigurationError where this cannot be made from `dataset`, naming the key."""
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The names of the datasets that it is made from, the one that it is about first."""
+        return self.dataset, *self.features.joined
+
+    def check(self, dataset: Dataset, others: Mapping[str, Dataset] | None = None) -> None:
+        """Raise ConfigurationError where this cannot be made from `dataset`, naming the key.
+
+        With `others`, the datasets that it joins by name, these are checked, too.
+        """
         self.table_view().check(dataset)
+        if others is not None:
+            self.feature_view().check_joined(dataset, others)
 
     def feature_view(self) -> "FeatureView":
         """Return what features depend on."""
@@ -628,7 +765,7 @@ class FeatureView(Document):
                 f"this use case reads dataset {self.dataset!r}, but was given {dataset.name!r}."
             )
         period = self.period(dataset)
-        spans = [span for windows in self.features.windows for span in windows.over]
+        spans = self.features.spans
         for span in (*spans, *self.features.missing):
             if span < period:
                 raise ConfigurationError(
@@ -641,8 +778,22 @@ class FeatureView(Document):
         for part in parts:
             if "sum" in part.statistics:
                 _expect_no_ratio(dataset, "statistics: [sum]", part.columns)
-        if self.features.busy_hour is not None:
-            _check_busy_hour(dataset, self.features.busy_hour)
+        busy = self.features.busy_hour
+        if busy is not None and busy.dataset is None:
+            _check_busy_hour(dataset, busy)
+        for near in self.features.neighbours:
+            _expect_columns(dataset, "features.neighbours.columns", near.columns, _NUMERIC)
+            _expect_columns(dataset, "features.neighbours.same", [near.same], ("string",))
+            if near.same == self.entity:
+                raise ConfigurationError(
+                    f"features.neighbours.same names {near.same!r}, the entity itself, which has "
+                    "no neighbours; name a level above it, such as site."
+                )
+        if dataset.name in self.features.joined:
+            raise ConfigurationError(
+                f"features joins {dataset.name!r}, the dataset that the use case is about; take "
+                "lags, windows or history for its own rows."
+            )
         if self.entity in self.features.categories:
             raise ConfigurationError(
                 f"features.categories names {self.entity!r}, but the entity itself is no feature; "
@@ -651,6 +802,23 @@ class FeatureView(Document):
         _expect_columns(dataset, "features.categories", self.features.categories, ("string",))
         if self.where is not None:
             _expect_condition(dataset, "where", self.where)
+
+    def check_joined(self, dataset: Dataset, others: Mapping[str, Dataset]) -> None:
+        """Raise ConfigurationError where the other datasets cannot be joined, naming the key."""
+        for name in self.features.joined:
+            if name not in others:
+                raise ConfigurationError(
+                    f"features joins dataset {name!r}, but was given "
+                    f"{', '.join(sorted(others)) or 'none'}."
+                )
+        domain = dataset.pseudonymise.get(self.entity)
+        for join in self.features.joins:
+            _check_join(join, others, domain)
+        busy = self.features.busy_hour
+        if busy is not None and busy.dataset is not None and busy.on is not None:
+            other = others[busy.dataset]
+            _expect_delivered(other, "features.busy_hour.traffic", [busy.traffic], _NUMERIC)
+            _expect_key(other, "features.busy_hour.on", busy.on, domain)
 
 
 class TableView(FeatureView):
@@ -732,6 +900,55 @@ def _check_busy_hour(dataset: Dataset, busy_hour: BusyHour) -> None:
         raise ConfigurationError(
             f"features.busy_hour needs a periodic dataset of at most an hour, and {dataset.name!r} "
             "is none: the hour with the most events may be the one of which most were delivered."
+        )
+
+
+def _check_join(join: Join, others: Mapping[str, Dataset], domain: str | None) -> None:
+    key, met = f"features.joins[{join.name}]", others[join.dataset]
+    if join.through is None:
+        _expect_key(met, f"{key}.on", join.on, domain)
+    else:
+        events = others[join.through.dataset]
+        if events.name == met.name:
+            raise ConfigurationError(
+                f"{key} leads from {met.name!r} to itself; join it without through."
+            )
+        _expect_key(events, f"{key}.through.entity", join.through.entity, domain)
+        _expect_delivered(events, f"{key}.through.on", [join.through.on], ("string",))
+        _expect_key(met, f"{key}.on", join.on, events.pseudonymise.get(join.through.on))
+    for column, statistics in join.statistics.items():
+        is_text = set(statistics) <= {"count", "nunique"}
+        types = ("string", *_NUMERIC) if is_text else _NUMERIC
+        _expect_delivered(met, f"{key}.statistics", [column], types)
+    for name, text in (("where", join.where), ("any", join.any)):
+        if text is not None:
+            _expect_delivered(met, f"{key}.{name}", sorted(Expression(text).columns), None)
+            _expect_condition(met, f"{key}.{name}", text)
+
+
+def _expect_delivered(
+    dataset: Dataset, key: str, names: Iterable[str], types: tuple[str, ...] | None
+) -> None:
+    """Refuse columns that are derived: a join is of rows as they were delivered."""
+    for name in names:
+        if name in dataset.types and name not in dataset.columns:
+            raise ConfigurationError(
+                f"{key} names {name!r}, which {dataset.name!r} derives; a join takes delivered "
+                f"columns: {', '.join(dataset.columns)}."
+            )
+    _expect_columns(dataset, key, names, types or tuple(_DTYPES))
+
+
+def _expect_key(dataset: Dataset, key: str, name: str, domain: str | None) -> None:
+    """Refuse a column that can never equal what it is joined with."""
+    _expect_delivered(dataset, key, [name], ("string",))
+    own = dataset.pseudonymise.get(name)
+    if own != domain:
+        raise ConfigurationError(
+            f"{key} names {name!r} of {dataset.name!r}, whose values are "
+            f"{f'pseudonyms of {own!r}' if own else 'as delivered'}, and joins it with "
+            f"{f'pseudonyms of {domain!r}' if domain else 'values as delivered'}: they are never "
+            "equal. Take columns of one domain (pseudonymise in the datasets)."
         )
 
 

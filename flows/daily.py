@@ -66,7 +66,7 @@ def daily(
     is_scheduled, as_of = as_of is None, as_of or scheduled_day()
     home = load_settings().home
     cases = [load_use_case(home, name) for name in use_cases or known_use_cases(home)]
-    datasets = {case.dataset: load_dataset(home, case.dataset) for case in cases}
+    datasets = {name: load_dataset(home, name) for case in cases for name in case.datasets}
     windows = ingest_windows(cases, datasets, as_of)
     ingests = {
         name: ingest(name, start, as_of, rerun_from, return_state=True)
@@ -78,7 +78,7 @@ def daily(
     trainings = [
         training(case.name, as_of, rerun_from, return_state=True)
         for case in cases
-        if newer is None and ingests[case.dataset].is_completed()
+        if newer is None and all(ingests[name].is_completed() for name in case.datasets)
     ]
     ingested = tuple(state.result() for state in ingests.values())
     trained = tuple(state.result() for state in trainings)

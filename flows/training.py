@@ -9,7 +9,6 @@ from rancast.datasets import Dataset, load_dataset
 from rancast.decisions import Decision
 from rancast.evaluation import Evaluation
 from rancast.judging import BaselinePredictions, Entry, Readable, judge_view
-from rancast.manifests import PartitionManifest
 from rancast.models import ModelCard
 from rancast.references import Reference
 from rancast.reruns import Stage, is_forced
@@ -19,7 +18,7 @@ from rancast.summaries import decision_word
 from rancast.tables import TableSummary
 from rancast.trainings import Fit, FoundChampion, Training, TrainingOutcome, conclude
 from rancast.use_cases import UseCase, load_use_case
-from rancast.windows import days_between, history_start, usable_days, window_start
+from rancast.windows import Delivered, days_between, history_start, usable_days, window_start
 from tasks.approvals import ask_for_approval
 from tasks.artifacts import completed, explain, follow, show_history, show_training
 from tasks.catalogue import (
@@ -66,16 +65,17 @@ def training(
     end = end or scheduled_day()
     home = load_settings().home
     case = load_use_case(home, use_case)
-    dataset = load_dataset(home, case.dataset)
-    case.check(dataset)
+    datasets = {name: load_dataset(home, name) for name in case.datasets}
+    case.check(datasets[case.dataset], datasets)
 
-    partitions, days = _usable(case, dataset, end)
-    plan_training(case, dataset, partitions, days, end, rerun_from)
-    features = _features(case, dataset, partitions, days, rerun_from)
-    table = _table(case, dataset, partitions, features, end, rerun_from)
+    delivered = _delivered(case, datasets, end)
+    days = _usable(case, delivered, end)
+    plan_training(case, delivered, days, end, rerun_from)
+    features = _features(case, delivered, days, rerun_from)
+    table = _table(case, delivered[case.dataset], features, end, rerun_from)
     fits = _fit(case, table["table"], rerun_from)
     baselines, baseline_entries = _baselines(case, table["table"], rerun_from)
-    remember_training(case, dataset, partitions, days, end)
+    remember_training(case, delivered, days, end)
     this = Training(
         use_case=case,
         end=end,
@@ -109,27 +109,38 @@ def _settle(this: Training) -> TrainingOutcome:
     return outcome
 
 
-def _usable(
-    case: UseCase, dataset: Dataset, end: date
-) -> tuple[dict[date, PartitionManifest], list[date]]:
-    """Find the partitions of the window, and the days of the history that can be learned from."""
-    found = find_partitions(dataset.name, days_between(window_start(case, dataset, end), end))
-    partitions = {date.fromisoformat(day): manifest for day, manifest in found.items()}
-    days = usable_days(partitions, days_between(history_start(case, end), end), case, dataset)
-    return partitions, days
+def _delivered(case: UseCase, datasets: dict[str, Dataset], end: date) -> dict[str, Delivered]:
+    """Find the partitions of each dataset that the window can use."""
+    found = {
+        name: find_partitions(name, days_between(window_start(case, dataset, end), end))
+        for name, dataset in datasets.items()
+    }
+    return {
+        name: Delivered(dataset=datasets[name], partitions=partitions)
+        for name, partitions in found.items()
+    }
+
+
+def _usable(case: UseCase, delivered: dict[str, Delivered], end: date) -> list[date]:
+    """Find the days of the history that can be learned from; each dataset needs enough of them."""
+    history = days_between(history_start(case, end), end)
+    usable = {
+        name: usable_days(one.partitions, history, case, one.dataset)
+        for name, one in delivered.items()
+    }
+    return usable[case.dataset]
 
 
 def _features(
     case: UseCase,
-    dataset: Dataset,
-    partitions: dict[date, PartitionManifest],
+    delivered: dict[str, Delivered],
     days: list[date],
     rerun_from: Stage | None,
 ) -> dict[date, Made]:
     """Build the features of each day."""
     futures = {
         day: build_features.submit(
-            **features_call(case, dataset, partitions, day),
+            **features_call(case, delivered, day),
             place=case.name,
             is_forced=is_forced("features", rerun_from),
         )
@@ -140,17 +151,16 @@ def _features(
 
 def _table(
     case: UseCase,
-    dataset: Dataset,
-    partitions: dict[date, PartitionManifest],
+    own: Delivered,
     features: dict[date, Made],
     end: date,
     rerun_from: Stage | None,
 ) -> Made:
     """Assemble the training table of all days."""
-    used = [partitions[day] for day in features]
+    used = [own.partitions[day] for day in features]
     made = [one["data"] for one in features.values()]
     return assemble_table(
-        **table_call(case, dataset, used, made, end),
+        **table_call(case, own.dataset, used, made, end),
         place=case.name,
         is_forced=is_forced("table", rerun_from),
     )

@@ -42,7 +42,7 @@ def chunks(use_cases: Iterable[UseCase], start: date, end: date, today: date) ->
             f"A backfill to {end} holds days that are not over: today is {today} (UTC), which is "
             "the latest end; what comes after is for the schedule."
         )
-    datasets = sorted({case.dataset for case in use_cases})
+    datasets = sorted({name for case in use_cases for name in case.datasets})
     starts = [start + timedelta(days=offset) for offset in range(0, (end - start).days, CHUNK_DAYS)]
     return [
         Chunk(dataset=dataset, start=first, end=min(first + timedelta(days=CHUNK_DAYS), end))

@@ -69,9 +69,9 @@ def event_traffic(
     a part lies on another day was not seen; one that was seen without an event has no traffic, 0.
     Equal events in any order give equal bits.
     """
-    starts = pd.DatetimeIndex(sorted(days)).tz_localize("UTC").as_unit("us")
+    starts = np.array(sorted(days), dtype="M8[us]")
     # zones are off by quarters of an hour at the finest
-    quarters = pd.Series((starts.to_numpy()[:, None] + QUARTER * np.arange(96)).ravel())
+    quarters = pd.Series((starts[:, None] + QUARTER * np.arange(96)).ravel())
     hours = local_hours(quarters.dt.tz_localize("UTC"), timezone).value_counts()
     whole = hours.index[hours == 4].sort_values()
     known = events[np.isfinite(events["traffic"]) & events["entity"].notna()]

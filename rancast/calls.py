@@ -5,24 +5,33 @@ from datetime import date
 from typing import Any
 
 from rancast.datasets import Dataset
-from rancast.features import lookback_days
+from rancast.joins import Other
 from rancast.judging import judge_view
 from rancast.manifests import PartitionManifest
 from rancast.references import Reference
 from rancast.use_cases import Candidate, UseCase
-from rancast.windows import looking_back
+from rancast.windows import Delivered, days_back, looking_back
 
 Arguments = dict[str, Any]
-Partitions = Mapping[date, PartitionManifest]
 
 
-def features_call(
-    use_case: UseCase, dataset: Dataset, partitions: Partitions, day: date
-) -> Arguments:
-    """What `build_features` takes for one day: its partition, and those it looks back on."""
-    view = use_case.feature_view()
-    days = looking_back(partitions, day, lookback_days(view, dataset))
-    return {"curated": _curated(days), "view": view, "dataset": dataset, "day": day}
+def features_call(use_case: UseCase, delivered: Mapping[str, Delivered], day: date) -> Arguments:
+    """What `build_features` takes for one day: its partitions, and those it looks back on."""
+    seen = {
+        name: looking_back(one.partitions, day, days_back(use_case, one.dataset))
+        for name, one in delivered.items()
+    }
+    own = use_case.dataset
+    return {
+        "curated": _curated(seen[own]),
+        "view": use_case.feature_view(),
+        "dataset": delivered[own].dataset,
+        "day": day,
+        "joined": {name: _curated(days) for name, days in seen.items() if name != own},
+        "others": {
+            name: _other(delivered[name], days) for name, days in seen.items() if name != own
+        },
+    }
 
 
 def table_call(
@@ -60,6 +69,11 @@ def baselines_call(use_case: UseCase, table: Reference) -> Arguments:
 def evaluate_call(use_case: UseCase, predictions: Reference, threshold: float | None) -> Arguments:
     """What `evaluate_predictions` takes."""
     return {"predictions": predictions, "view": judge_view(use_case), "threshold": threshold}
+
+
+def _other(delivered: Delivered, days: Sequence[PartitionManifest]) -> Other:
+    # what the dataset derives is not joined, so that no step depends on its formulas
+    return Other(dataset=delivered.dataset.as_delivered(), days=tuple(one.date for one in days))
 
 
 def _curated(partitions: Sequence[PartitionManifest]) -> list[Reference]:

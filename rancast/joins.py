@@ -33,6 +33,16 @@ class Other(Document):
     dataset: Dataset
     days: tuple[Day, ...]
 
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.dataset.name
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether cells of the dataset must never show in errors."""
+        return self.dataset.has_subscribers
+
 
 Others = Mapping[str, Other]
 

@@ -73,7 +73,10 @@ def _is_day(text: str) -> bool:
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Name the keys that differ, one level down where both are mappings: 'view.features'."""
+    """Name the keys that differ, one level down where both are mappings: 'view.features'.
+
+    Of lists it counts the items, also one level down: 'joined.calls: 1 of 9 differ, 9 before'.
+    """
     names = []
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name), now.get(name)
@@ -81,17 +84,23 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             parts = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-            names += [f"{name}.{part}" for part in parts]
-        elif isinstance(old, list) and isinstance(new, list) and len(new) > 1:
-            count = sum(item not in old for item in new)
-            names.append(f"{name}: {count} of {len(new)} differ, {len(old)} before")
+            names += [_named(f"{name}.{part}", old.get(part), new.get(part)) for part in parts]
         else:
-            names.append(name)
+            names.append(_named(name, old, new))
     return names
 
 
-def _digests(inputs: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: [one["digest"] for one in value] if isinstance(value, list) else value["digest"]
-        for name, value in inputs.items()
-    }
+def _named(name: str, old: Any, new: Any) -> str:
+    if not (isinstance(old, list) and isinstance(new, list) and len(new) > 1):
+        return name
+    count = sum(item not in old for item in new)
+    return f"{name}: {count} of {len(new)} differ, {len(old)} before"
+
+
+def _digests(value: Any) -> Any:
+    """Return references, and lists and mappings of them, as the digests of their content."""
+    if isinstance(value, list):
+        return [_digests(item) for item in value]
+    if "digest" in value and "uri" in value:
+        return value["digest"]
+    return {name: _digests(item) for name, item in value.items()}

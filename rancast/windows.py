@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 from rancast.datasets import Dataset
+from rancast import joins
 from rancast.documents import Document
 from rancast.errors import DataError, PartitionRefused
 from rancast.features import lookback_days
@@ -13,6 +14,13 @@ from rancast.steps import Made
 from rancast.use_cases import UseCase
 
 Day = date
+
+
+class Delivered(Document):
+    """What of one dataset a training can read: its partitions by day, refused ones included."""
+
+    dataset: Dataset
+    partitions: dict[Day, PartitionManifest]
 
 
 class Ingested(Document):
@@ -71,13 +79,15 @@ def usable_days(
 ) -> list[date]:
     """Return the days of the window whose partition can be learned from.
 
-    Raises PartitionRefused where the newest day of a dataset expected daily was refused, and
-    DataError where it is missing, or where fewer days are usable than `minimum_coverage` asks for:
-    absent is not zero.
+    Raises PartitionRefused where the newest day of the use case's own dataset, expected daily, was
+    refused, and DataError where it is missing, or where fewer days are usable than
+    `minimum_coverage` asks for: absent is not zero. A missing day of a joined dataset leaves
+    features unknown.
     """
     usable = [day for day in days if _is_usable(partitions.get(day))]
     newest = days[-1]
-    if dataset.expected == "daily" and newest not in usable:
+    is_own = dataset.name == use_case.dataset
+    if is_own and dataset.expected == "daily" and newest not in usable:
         raise _why_not(partitions.get(newest), dataset.name, newest)
     share = len(usable) / len(days)
     if share < use_case.minimum_coverage:
@@ -107,10 +117,19 @@ def _why_not(partition: PartitionManifest | None, dataset: str, day: date) -> Da
 
 
 def window_start(use_case: UseCase, dataset: Dataset, end: date) -> date:
-    """Return the first day whose partition a training up to `end` can use, lookback included."""
-    return history_start(use_case, end) - timedelta(
-        days=lookback_days(use_case.feature_view(), dataset)
-    )
+    """Return the first day whose partition a training up to `end` can use, lookback included.
+
+    `dataset` is the use case's own, or one that it joins.
+    """
+    return history_start(use_case, end) - timedelta(days=days_back(use_case, dataset))
+
+
+def days_back(use_case: UseCase, dataset: Dataset) -> int:
+    """Return how many days before a day its features need of one of the use case's datasets."""
+    view = use_case.feature_view()
+    if dataset.name == use_case.dataset:
+        return lookback_days(view, dataset)
+    return joins.lookback_days(view, dataset.name)
 
 
 def history_start(use_case: UseCase, end: date) -> date:
@@ -132,6 +151,7 @@ def ingest_windows(
     """Return for each dataset that the use cases need the first day to ingest, sorted by name."""
     starts: dict[str, date] = {}
     for case in use_cases:
-        start = window_start(case, datasets[case.dataset], end)
-        starts[case.dataset] = min(start, starts.get(case.dataset, start))
+        for name in case.datasets:
+            start = window_start(case, datasets[name], end)
+            starts[name] = min(start, starts.get(name, start))
     return dict(sorted(starts.items()))

@@ -24,7 +24,6 @@ from rancast.calls import (
 from rancast.datasets import Dataset
 from rancast.documents import canonical_json
 from rancast.expectations import Suite
-from rancast.manifests import PartitionManifest
 from rancast.models import ModelCard
 from rancast.plans import PlanRow, plan_rows, why_again
 from rancast.reading import Inventory
@@ -32,7 +31,7 @@ from rancast.references import RawBlob
 from rancast.reruns import Stage, is_forced
 from rancast.steps import Made
 from rancast.use_cases import UseCase
-from rancast.windows import register_of
+from rancast.windows import Delivered, register_of
 from tasks.artifacts import publish
 from tasks.ingestion import pull_arguments
 from tasks.redaction import redacted
@@ -73,15 +72,14 @@ def remember_ingest(
 @redacted
 def plan_training(
     use_case: UseCase,
-    dataset: Dataset,
-    partitions: dict[date, PartitionManifest],
+    delivered: dict[str, Delivered],
     days: list[date],
     end: date,
     rerun_from: Stage | None = None,
 ) -> None:
     """Show which steps of a training are reused, and why the others are computed again."""
     plan = _Plan(f"training-{use_case.name}", rerun_from)
-    _walk_training(plan, use_case, dataset, partitions, days, end)
+    _walk_training(plan, use_case, delivered, days, end)
     plan.show(f"{use_case.name}: what this training reuses, and what it computes and why")
 
 
@@ -89,14 +87,13 @@ def plan_training(
 @redacted
 def remember_training(
     use_case: UseCase,
-    dataset: Dataset,
-    partitions: dict[date, PartitionManifest],
+    delivered: dict[str, Delivered],
     days: list[date],
     end: date,
 ) -> None:
     """Keep the keys of this training's steps, by which the next plan says what changed."""
     plan = _Plan(f"training-{use_case.name}", None)
-    _walk_training(plan, use_case, dataset, partitions, days, end)
+    _walk_training(plan, use_case, delivered, days, end)
     plan.remember()
 
 
@@ -207,21 +204,21 @@ def _walk_ingest(
 def _walk_training(
     plan: _Plan,
     use_case: UseCase,
-    dataset: Dataset,
-    partitions: dict[date, PartitionManifest],
+    delivered: dict[str, Delivered],
     days: Sequence[date],
     end: date,
 ) -> None:
     name = use_case.name
     calls: dict[date, dict[str, Any] | None] = {
-        day: features_call(use_case, dataset, partitions, day) for day in days
+        day: features_call(use_case, delivered, day) for day in days
     }
     features = plan.look_at_days("build_features", "features", calls, name)
     made = [one for one in features.values() if one is not None]
     table_of = None
     if len(made) == len(features):
-        used = [partitions[day] for day in days]
-        table_of = table_call(use_case, dataset, used, [one["data"] for one in made], end)
+        own = delivered[use_case.dataset]
+        used = [own.partitions[day] for day in days]
+        table_of = table_call(use_case, own.dataset, used, [one["data"] for one in made], end)
     table = plan.look("assemble_table", "table", str(end), table_of, name)
     _walk_models(plan, use_case, table)
 

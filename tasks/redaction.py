@@ -132,7 +132,8 @@ def docs_url() -> str:
 
 @contextmanager
 def no_cells(what: str, arguments: Mapping[str, Any]) -> Iterator[None]:
-    """Let no error quote a cell, where one of the arguments is a dataset with subscribers.
+    """Let no error quote a cell, where one of the arguments is a dataset with subscribers, or a
+    mapping that has one.
 
     Our own errors hold none. Of any other, only its type and place are told: pandas, for one,
     says which value it could not convert. Raises DataError in its place.
@@ -142,7 +143,12 @@ def no_cells(what: str, arguments: Mapping[str, Any]) -> Iterator[None]:
     except RancastError:
         raise
     except Exception as error:
-        private = [one for one in arguments.values() if getattr(one, "has_subscribers", False)]
+        given = [
+            one
+            for value in arguments.values()
+            for one in (value.values() if isinstance(value, Mapping) else [value])
+        ]
+        private = [one for one in given if getattr(one, "has_subscribers", False)]
         if not private:
             raise
         place = _place(error)

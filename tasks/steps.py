@@ -266,12 +266,18 @@ def _sort_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
 
 
 def _is_input(value: Any) -> bool:
+    """Tell whether it is a reference, a list of some, or a mapping of such lists by name."""
+    if isinstance(value, dict) and value:
+        lists = list(value.values())
+        return any(lists) and all(_is_input(items) or items == [] for items in lists)
     if isinstance(value, (list, tuple)) and value:
         return all(isinstance(item, Reference) for item in value)
     return isinstance(value, Reference)
 
 
 def _digests(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _digests(items) for name, items in value.items()}
     return value.digest if isinstance(value, Reference) else [item.digest for item in value]
 
 
@@ -279,6 +285,9 @@ def _load(ledger: Ledger, value: Any, hint: Any) -> Any:
     """Load references as what the function's parameter says: frames, or bytes."""
     if isinstance(value, Reference):
         return _decode(value, _read(ledger, [value])[0], hint)
+    if isinstance(value, dict):
+        items = get_args(hint)[1]
+        return {name: _load(ledger, given, items) for name, given in value.items()}
     item = get_args(hint)[0]
     contents = _read(ledger, list(value))
     return [_decode(one, data, item) for one, data in zip(value, contents, strict=True)]
@@ -342,6 +351,8 @@ def _is_fact(value: Any) -> bool:
 def _as_references(value: Any) -> Any:
     if isinstance(value, list):
         return [Reference.model_validate(item) for item in value]
+    if "uri" not in value:
+        return {name: _as_references(items) for name, items in value.items()}
     return Reference.model_validate(value)
 
 

@@ -15,15 +15,15 @@ TODAY = date(2024, 3, 20)
 class Case:
     """As much of a use case as a backfill looks at."""
 
-    def __init__(self, dataset: str) -> None:
-        self.dataset = dataset
+    def __init__(self, *datasets: str) -> None:
+        self.datasets = datasets
 
 
-CASES = [cast(UseCase, Case(name)) for name in ("kpis", "calls", "kpis")]
+CASES = [cast(UseCase, Case("kpis")), cast(UseCase, Case("kpis", "calls"))]
 
 
 def test_chunks_are_weeks_oldest_first_each_dataset_once() -> None:
-    """Two use cases on one dataset ingest it once; the last chunk is what is left."""
+    """Two use cases on one dataset ingest it once, joined ones too; the last chunk is the rest."""
     found = chunks(CASES, date(2024, 3, 1), date(2024, 3, 11), TODAY)
     assert [chunk.label for chunk in found] == [
         "calls 2024-03-01 to 2024-03-07",

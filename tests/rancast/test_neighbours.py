@@ -1,0 +1,92 @@
+"""Neighbours: what the other cells of the site measured up to t, never the cell itself."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rancast.datasets import Dataset
+from rancast.errors import ConfigurationError
+from rancast.features import build, lookback_days
+from tests.rancast.cases import DAY, dataset, rows, spec, use_case
+
+NAN = float("nan")
+LEVELS = {"site": {"from": "cell", "pattern": "^(?P<value>S\\d+)-"}}
+KPI = Dataset.model_validate(dataset().model_dump(by_alias=True) | {"levels": LEVELS})
+
+
+def X(frame: pd.DataFrame, kpi: Dataset = KPI, **neighbours: Any) -> pd.DataFrame:
+    """Return the features of DAY without the time."""
+    given = {"same": "site", "columns": ["load"], "over": ["20min"]} | neighbours
+    view = use_case(spec(features={"neighbours": [given]})).feature_view()
+    return build([frame], view, kpi, DAY).drop(columns="at")
+
+
+def test_neighbours_are_the_other_cells_of_the_site() -> None:
+    """Their rows of (t - window, t] count, the cell's own never, nor those of other sites."""
+    given = rows(
+        ("S1-1", "10:00", 1.0),
+        ("S1-1", "10:20", 2.0),
+        ("S1-2", "10:00", 10.0),
+        ("S1-2", "10:10", 20.0),
+        ("S1-3", "10:20", 60.0),
+        ("S2-1", "10:20", 500.0),
+        ("lone", "10:20", 700.0),
+    )
+    found = X(given, statistics=["mean", "min", "max"])
+    expected = pd.DataFrame(
+        {
+            "cell": pd.Series(
+                ["S1-1", "S1-1", "S1-2", "S1-2", "S1-3", "S2-1", "lone"], dtype="str"
+            ),
+            "neighbours_load_mean_20min": [10.0, 40.0, 1.0, 1.0, 11.0, NAN, NAN],
+            "neighbours_load_min_20min": [10.0, 20.0, 1.0, 1.0, 2.0, NAN, NAN],
+            "neighbours_load_max_20min": [10.0, 60.0, 1.0, 1.0, 20.0, NAN, NAN],
+        }
+    )
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_neighbour_that_appears_later_leaves_every_bit() -> None:
+    """Sums of what was there do not know of cells that come."""
+    random = np.random.default_rng(3)
+    cells = [f"S1-{number}" for number in range(1, 14)]
+    early = [(cell, "10:00", value) for cell, value in zip(cells, random.lognormal(0, 9, 13))]
+    later = [(f"S1-{number}", "10:10", 1.0) for number in (0, 5.5, 9.5)]
+    before = X(rows(*early)).set_index("cell").loc[cells]
+    after = X(rows(*early, *later)).set_index("cell").loc[cells]
+    pd.testing.assert_frame_equal(after, before, check_exact=True)
+
+
+def test_neighbours_add_to_the_lookback() -> None:
+    """A window of two hours reaches into the day before."""
+    given = {"same": "site", "columns": ["load"], "over": ["2h"]}
+    view = use_case(spec(features={"neighbours": [given]})).feature_view()
+    assert lookback_days(view, KPI) == 1
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "reason"),
+    [
+        ({"same": "cell"}, "the entity itself"),
+        ({"same": "region"}, "names 'region', which is not a column"),
+        ({"same": "load"}, "needed here: string"),
+        ({"over": ["5min"]}, "shorter than the grid's period"),
+    ],
+)
+def test_neighbours_that_cannot_be_are_refused(neighbours: dict[str, Any], reason: str) -> None:
+    """A level that is no text, or nobody's, is refused with the key."""
+    with pytest.raises(ConfigurationError, match=reason):
+        X(rows(("S1-1", "10:00", 1.0)), **neighbours)
+
+
+def test_a_level_is_from_a_column_of_text() -> None:
+    """A pattern without the group that the level is, or of numbers, is refused at load."""
+    given = dataset().model_dump(by_alias=True)
+    for level, reason in [
+        ({"from": "cell", "pattern": "^S"}, "no group"),
+        ({"from": "load", "pattern": "(?P<value>.)"}, "not a column of text"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            Dataset.model_validate(given | {"levels": {"site": level}})

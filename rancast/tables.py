@@ -29,9 +29,9 @@ class Part(Document):
 class TableSummary(Document):
     """What is in a training table; rows = labelled + unlabelled + too_recent.
 
-    `unlabelled` rows saw too little of their horizon. `too_recent` ones lie after the last day
-    whose labels are complete, on which the holdout ends. `positives` counts the breaches among the
-    labelled rows, and is None for a regression.
+    `unlabelled` rows saw too little of their horizon, or are not asked about (`target.given`).
+    `too_recent` ones lie after the last day whose labels are complete, on which the holdout ends.
+    `positives` counts the breaches among the labelled rows, and is None for a regression.
     """
 
     rows: int

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rancast.datasets import Dataset
 from rancast.expressions import Expression
@@ -24,6 +25,7 @@ from rancast.grids import (
     place,
 )
 from rancast.kpis import denominator_of, numerator_of, quotient
+from rancast.segments import sums
 from rancast.use_cases import DAY, WEEK, TableView, Target
 
 
@@ -50,7 +52,7 @@ def label(
       over the denominators of these periods); for `sum`, that mean times the periods of the
       horizon, since an absent period is not zero. A period counts as seen if its outcome is
       known, or was known at most `grid.fill` earlier but after t + delay; with `carry`, then or
-      before it, too.
+      before it, too. NaN where `given` does not hold in the row at t.
     - `baseline_last_value`: what was last known at t continues. For `any`, 1 if that was a breach,
       else 0, and 0 if nothing is known yet; else the last value (times the periods, for `sum`).
     - `baseline_seasonal`: what y was over the same time one day earlier (the fewest whole days by
@@ -78,12 +80,28 @@ def label(
     ]
     seasonal, weekly = (np.where(np.isnan(found), last, found) for found in earlier)
     columns = {
-        "y": shifted(delay),
+        "y": np.where(_is_asked(at, curated, view, dataset), shifted(delay), np.nan),
         "baseline_last_value": last,
         "baseline_seasonal": seasonal,
         "baseline_weekly": weekly,
     }
     return pd.DataFrame(columns, index=at.index)
+
+
+def _is_asked(
+    at: pd.DataFrame, curated: list[pd.DataFrame], view: TableView, dataset: Dataset
+) -> NDArray[np.bool_]:
+    """Tell for each row of `at` whether `target.given` certainly holds in the data's row at t."""
+    if view.target.given is None:
+        return np.ones(len(at), dtype=bool)
+    rows = eligible_rows(curated, view, dataset)
+    rows = rows.assign(**{".holds": Expression(view.target.given).holds(rows)})
+    entity, time = rows[view.entity], rows[dataset.time.column]
+    axis = make_axis(entity, time, view.period(dataset), 1)
+    placed, slots = place(rows, view.entity, dataset.time.column, axis)
+    return np.isin(
+        axis.slots(at["entity"], at["time"]), slots[placed[".holds"].to_numpy(dtype=bool)]
+    )
 
 
 def _season(unit: timedelta, view: TableView, dataset: Dataset) -> int:
@@ -169,7 +187,7 @@ class _Outcomes(NamedTuple):
             start = self.starts[np.searchsorted(self.observed, slots, side="right")]
         end = np.maximum(start, np.searchsorted(self.slots, slots + periods, side="right"))
         seen = end - start
-        total = _sums(self.values, start, end)
+        total = sums(self.values, start, end)
         is_enough = (slots >= 0) & (seen >= np.ceil(target.observed * periods - 1e-9))
         if target.any is not None:
             is_breach = (slots >= 0) & (total > 0)
@@ -177,7 +195,7 @@ class _Outcomes(NamedTuple):
         if self.weights is None:
             mean = total / np.maximum(seen, 1)
         else:
-            mean = quotient(total, _sums(self.weights, start, end))
+            mean = quotient(total, sums(self.weights, start, end))
         return np.where(is_enough & (seen > 0), mean * self.scale(target, periods), np.nan)
 
     def last(self, slots: Ints) -> Floats:
@@ -189,18 +207,3 @@ class _Outcomes(NamedTuple):
         width = self.axis.width
         is_same = (slots >= 0) & (at >= 0) & (observed[at] // width == slots // width)
         return np.where(is_same, values[at], np.nan)
-
-
-def _sums(values: Floats, start: Ints, end: Ints) -> Floats:
-    """Return the sum of values[start:end] of each pair.
-
-    Each is summed on its own: differences of a running sum would lose digits to the rows before.
-    """
-    if not len(start):
-        return np.zeros(0)
-    # reduceat also sums what lies between two pairs: in order of start that is little
-    order = np.argsort(start, kind="stable")
-    bounds = np.column_stack([start, end])[order].ravel()
-    sums = np.empty(len(start))
-    sums[order] = np.add.reduceat(np.append(values, 0.0), bounds)[::2]
-    return np.where(end > start, sums, 0.0)

@@ -126,6 +126,10 @@ class Target(Document):
     any: Condition | None = Field(
         default=None, description="an expression over columns: the breach"
     )
+    given: Condition | None = Field(
+        default=None,
+        description="an expression over the row at t: where it does not hold, nothing is asked",
+    )
     mean: str | None = Field(default=None, description="a column: its mean over the horizon")
     sum: str | None = Field(default=None, description="a column: its sum over the horizon")
     observed: float = Field(
@@ -843,6 +847,8 @@ class TableView(FeatureView):
                 f"target.delay ({short_duration(self.target.delay)}) is no whole number of the "
                 f"grid's periods ({short_duration(period)}); make it one."
             )
+        if self.target.given is not None:
+            _expect_condition(dataset, "target.given", self.target.given)
         if self.target.any is not None:
             _expect_condition(dataset, "target.any", self.target.any)
         else:

@@ -38,6 +38,15 @@ def test_a_run_with_nothing_new_plans_to_reuse_everything(champion_home: Path) -
 
 
 @pytest.mark.usefixtures("hurry")
+def test_a_changed_formula_reads_no_file_again(champion_home: Path) -> None:
+    """What a dataset derives is for features: ingest finds each day as it left it."""
+    path = champion_home / "datasets" / "kpis.yaml"
+    path.write_text(path.read_text() + "kpis: {busy: {numerator: load_ratio}}\n")
+    found = ingest("kpis", AS_OF - timedelta(days=4), AS_OF)
+    assert (len(found.partitions), found.computed) == (4, 0)
+
+
+@pytest.mark.usefixtures("hurry")
 def test_a_plan_says_what_a_replaced_blob_changes(champion_home: Path) -> None:
     """The day of the blob is read again; the day's features since their data changed."""
     path = next((champion_home / ".local" / "raw").rglob("day=02/kpis.csv"))

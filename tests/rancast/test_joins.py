@@ -249,7 +249,7 @@ def test_a_dataset_that_is_not_given_is_asked_for() -> None:
 
 
 def test_the_busy_hour_can_be_of_another_datasets_traffic() -> None:
-    """Traffic is the sum of an hour; hours of a day that was not delivered do not count as quiet."""
+    """Traffic is the sum of an hour; a day that was not delivered is not a quiet one."""
     busy = {"traffic": "used", "dataset": "calls", "on": "cell", "days": 2, "of": ["entity"]}
     view = use_case(spec(features={"busy_hour": busy})).feature_view()
     assert lookback_days(view, "calls") == 2

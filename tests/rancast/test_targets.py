@@ -224,6 +224,19 @@ def test_where_holds_for_labels_too() -> None:
     expect(labels(frame, spec(where="band == 'low'"))["y"], [NAN, NAN])
 
 
+def test_only_rows_in_which_given_holds_are_asked_about() -> None:
+    """Will it rise above 90, asked where it is not: baselines and later rows stay as they are."""
+    frame = rows(
+        ("a", "00:00", 95.0), ("a", "00:10", 5.0), ("a", "00:20", 99.0), ("a", "00:30", None)
+    )
+    target = {"within": "20min", "any": "load > 90", "observed": 0.5}
+    whole = labels(frame, spec(target=target))
+    asked = labels(frame, spec(target=target | {"given": "load <= 90"}))
+    expect(whole["y"], [1.0, 1.0, NAN, NAN])
+    expect(asked["y"], [NAN, 1.0, NAN, NAN])
+    pd.testing.assert_frame_equal(asked.drop(columns="y"), whole.drop(columns="y"))
+
+
 def test_no_rows_have_no_labels() -> None:
     """Without any row there is nothing to label, and no error."""
     assert labels(rows(), spec()).shape == (0, 4)

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from rancast.calls import features_call
 from rancast.datasets import Dataset, load_dataset
 from rancast.errors import DataError, PartitionRefused
+from rancast.joins import Other
 from rancast.manifests import PartitionManifest
 from rancast.reading import Inventory
 from rancast.references import Reference, RowCounts
 from rancast.use_cases import UseCase, load_use_case
 from rancast.windows import (
+    Delivered,
     days_between,
     history_start,
     ingest_windows,
@@ -33,8 +36,11 @@ def dataset() -> Dataset:
 
 @pytest.fixture()
 def use_case() -> UseCase:
-    """The shipped use case, 30 days of history with at least half of them usable."""
-    return load_use_case(HOME, "network_degradation")
+    """The shipped use case, 30 days of history with at least half of them usable, by itself."""
+    case = load_use_case(HOME, "network_degradation")
+    alone = case.features.model_copy(update={"joins": (), "busy_hour": None})
+    gates = case.gates.model_copy(update={"slices": ()})
+    return case.model_copy(update={"features": alone, "gates": gates})
 
 
 def partition(day: date, curated: int = 5, is_refused: bool = False) -> PartitionManifest:
@@ -125,6 +131,53 @@ def test_use_cases_of_one_dataset_share_its_widest_window(
     shorter = use_case.model_copy(update={"name": "b", "history": timedelta(days=10)})
     windows = ingest_windows([shorter, use_case], {dataset.name: dataset}, END)
     assert windows == {"network_performance": END - timedelta(days=37)}
+
+
+def joining(use_case: UseCase) -> UseCase:
+    """Return the use case with call records of two days in its features."""
+    join = {"name": "load", "dataset": "call_detail_records", "on": "cell_id", "over": ["2d"]}
+    features = {"current": ["latency_ms"], "joins": [join | {"count": True}]}
+    return UseCase.model_validate(use_case.model_dump() | {"features": features})
+
+
+def test_a_joined_dataset_has_a_window_of_its_own(use_case: UseCase, dataset: Dataset) -> None:
+    """It is ingested for the history, and as far back as its own features look."""
+    calls = load_dataset(HOME, "call_detail_records")
+    datasets = {dataset.name: dataset, calls.name: calls}
+    windows = ingest_windows([joining(use_case)], datasets, END)
+    assert windows == {
+        "call_detail_records": END - timedelta(days=32),
+        "network_performance": END - timedelta(days=30),
+    }
+
+
+def test_a_joined_day_may_be_missing_but_not_too_many(use_case: UseCase, dataset: Dataset) -> None:
+    """The newest joined day is unknown, not a reason to stop; too few days are, with the name."""
+    case, calls = joining(use_case), load_dataset(HOME, "call_detail_records")
+    assert calls.expected == "daily"
+    refused = partition(END - timedelta(days=1), 0, is_refused=True)
+    assert len(usable(month(back_1=None), case, calls)) == 29
+    assert len(usable(month(back_1=refused), case, calls)) == 29
+    few = {day: month()[day] for day in list(month())[:14]}
+    with pytest.raises(DataError, match=r"usable days of call_detail_records out of the 30"):
+        usable(few, case, calls)
+
+
+def test_features_are_handed_each_dataset_by_name(use_case: UseCase, dataset: Dataset) -> None:
+    """A day's step gets the joined partitions that there are, and is told which days they are."""
+    calls = load_dataset(HOME, "call_detail_records")
+    day = END - timedelta(days=3)
+    delivered = {
+        dataset.name: Delivered(dataset=dataset, partitions=month()),
+        calls.name: Delivered(dataset=calls, partitions=month(back_4=None)),
+    }
+    call = features_call(joining(use_case), delivered, day)
+    assert [one.uri for one in call["curated"]] == [f"curated/{day}"]
+    there = [day - timedelta(days=2), day]
+    assert [one.uri for one in call["joined"][calls.name]] == [f"curated/{one}" for one in there]
+    assert call["others"] == {calls.name: Other(dataset=calls, days=tuple(there))}
+    alone = features_call(use_case, {dataset.name: delivered[dataset.name]}, day)
+    assert (alone["joined"], alone["others"]) == ({}, {})
 
 
 def test_looking_back_takes_the_usable_days_before() -> None:

@@ -45,6 +45,12 @@ def total(frames: list[pd.DataFrame], day: date) -> pd.DataFrame:
     return pd.DataFrame({"total": [int(pd.concat(frames)["a"].sum())]})
 
 
+def by_name(joined: dict[str, list[pd.DataFrame]], day: date) -> pd.DataFrame:
+    """Return how many rows came under each name."""
+    sizes = {name: sum(map(len, frames)) for name, frames in joined.items()}
+    return pd.DataFrame({"name": list(sizes), "rows": list(sizes.values())})
+
+
 SERIAL = iter(range(1000))
 
 
@@ -61,6 +67,7 @@ COUNT = Step(
     manifest=FOLDER,
 )
 TOTAL = Step("total", total, {"data": FOLDER + "/{sha256}.parquet"})
+BY_NAME = Step("by_name", by_name, {"data": "tables/date={day}/{sha256}.parquet"})
 STAMP = Step("stamp", stamp, {"data": "models/{sha256}.skops"}, volatile=("data",))
 
 
@@ -98,6 +105,33 @@ def test_changed_code_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = COUNT.key({"n": 5, "day": DAY})
     monkeypatch.setattr("tasks.steps.code_digest", lambda function: "other code")
     assert COUNT.key({"n": 5, "day": DAY}) != before
+
+
+def test_input_may_be_lists_by_name() -> None:
+    """A mapping of lists is loaded as one of frames; the name and the content are in the key."""
+    one, two = (COUNT.make({"n": n, "day": DAY}, "uc")["even"] for n in (5, 9))
+
+    def key(joined: dict[str, list[Reference]]) -> str:
+        return BY_NAME.key({"joined": joined, "day": DAY})
+
+    made = BY_NAME.make({"joined": {"a": [one, two], "b": []}, "day": DAY})
+    found = load_frame(made["data"])
+    assert found.to_dict("list") == {"name": ["a", "b"], "rows": [8, 0]}
+    others = [{"a": [one], "b": [two]}, {"a": [one, two], "c": []}, {"a": [], "b": []}]
+    assert len({made.key, *map(key, others)}) == 4
+    moved = [Reference(uri=f"elsewhere/{ref.digest}", digest=ref.digest) for ref in (one, two)]
+    assert key({"a": moved, "b": []}) == made.key
+
+
+def test_lost_lists_by_name_are_made_again() -> None:
+    """What the ledger remembers of a mapping is enough to compute the step once more."""
+    one = COUNT.make({"n": 5, "day": DAY}, "uc")["even"]
+    made = BY_NAME.make({"joined": {"a": [one], "b": []}, "day": DAY}, "uc")
+    lake, entry = open_lake(), open_ledger().step(made.key)
+    assert entry is not None
+    lake.delete(made["data"].uri)
+    STEPS["by_name"].remake(entry)
+    assert lake.exists(made["data"].uri)
 
 
 def test_input_is_known_by_content_and_not_by_place() -> None:

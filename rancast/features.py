@@ -386,13 +386,13 @@ def _busy_hour_of_events(
     others: dict[str, Other],
 ) -> Iterator[Column]:
     part, zone = view.features.busy_hour, view.features.timezone
-    if part is None or part.dataset is None or part.on is None:
+    if part is None or part.dataset is None or part.by is None:
         return
     other = others[part.dataset]
     rows = joins.stacked(joined, part.dataset, other.dataset)
     events = pd.DataFrame(
         {
-            "entity": rows[part.on],
+            "entity": rows[part.by],
             "time": rows[other.dataset.time.column],
             "traffic": numbers(rows[part.traffic]),
         }

@@ -86,25 +86,25 @@ def _rows(join: Join, joined: Frames, others: Others) -> pd.DataFrame:
     if join.where is not None:
         rows = rows[Expression(join.where).holds(rows)]
     told = Expression(join.any).columns if join.any else ()
-    rows = rows[list(dict.fromkeys([join.on, met.time.column, *join.statistics, *sorted(told)]))]
+    rows = rows[list(dict.fromkeys([join.by, met.time.column, *join.statistics, *sorted(told)]))]
     if join.through is None:
-        return rows.assign(**{".entity": rows[join.on], ".time": rows[met.time.column]})
+        return rows.assign(**{".entity": rows[join.by], ".time": rows[met.time.column]})
     events = others[join.through.dataset].dataset
     made = stacked(joined, events.name, events)
     calls = pd.DataFrame(
         {
             ".entity": made[join.through.entity],
             ".time": made[events.time.column],
-            ".met": made[join.through.on],
+            ".met": made[join.through.by],
         }
     ).dropna()
     return pd.merge_asof(
         calls,
-        rows.dropna(subset=[join.on]).assign(**{".found": True}),
+        rows.dropna(subset=[join.by]).assign(**{".found": True}),
         left_on=".time",
         right_on=met.time.column,
         left_by=".met",
-        right_by=join.on,
+        right_by=join.by,
         tolerance=pd.Timedelta(join.through.within),
     ).dropna(subset=[".found"])
 

@@ -225,7 +225,7 @@ class BusyHour(Document):
         description="a dataset of events whose traffic it is, summed by hour; default: the use "
         "case's own dataset",
     )
-    on: str | None = Field(default=None, description="that dataset's column that is the entity")
+    by: str | None = Field(default=None, description="that dataset's column that is the entity")
     days: Annotated[int, Field(ge=1, le=60)] = Field(
         default=7, description="whole local days before that of t"
     )
@@ -236,9 +236,9 @@ class BusyHour(Document):
     ] = Field(default=("entity",), description="whose busy hour: the entity's own, the network's")
 
     @model_validator(mode="after")
-    def _on_goes_with_dataset(self) -> "BusyHour":
-        if (self.dataset is None) != (self.on is None):
-            raise ValueError("dataset and on go together: state both, or neither")
+    def _by_goes_with_dataset(self) -> "BusyHour":
+        if (self.dataset is None) != (self.by is None):
+            raise ValueError("dataset and by go together: state both, or neither")
         return self
 
     def names(self) -> Iterator[str]:
@@ -268,7 +268,7 @@ class Through(Document):
 
     dataset: Name = Field(description="the events, such as the calls of customers")
     entity: str = Field(description="its column that is the entity")
-    on: str = Field(description="its column that equals `on` of the join, such as the serving cell")
+    by: str = Field(description="its column that equals `by` of the join, such as the serving cell")
     within: Length = Field(
         default=timedelta(minutes=10), description="how old the row that it meets may be"
     )
@@ -279,7 +279,7 @@ class Join(Document):
 
     name: Name = Field(description="what its features are called: NAME_COLUMN_STATISTIC_WINDOW")
     dataset: Name = Field(description="whose rows")
-    on: str = Field(description="its column that is the entity, or what `through.on` equals")
+    by: str = Field(description="its column that is the entity, or what `through.by` equals")
     through: Through | None = Field(
         default=None, description="events that lead from the entity to the rows"
     )
@@ -819,10 +819,10 @@ class FeatureView(Document):
         for join in self.features.joins:
             _check_join(join, others, domain)
         busy = self.features.busy_hour
-        if busy is not None and busy.dataset is not None and busy.on is not None:
+        if busy is not None and busy.dataset is not None and busy.by is not None:
             other = others[busy.dataset]
             _expect_delivered(other, "features.busy_hour.traffic", [busy.traffic], _NUMERIC)
-            _expect_key(other, "features.busy_hour.on", busy.on, domain)
+            _expect_key(other, "features.busy_hour.by", busy.by, domain)
 
 
 class TableView(FeatureView):
@@ -912,7 +912,7 @@ def _check_busy_hour(dataset: Dataset, busy_hour: BusyHour) -> None:
 def _check_join(join: Join, others: Mapping[str, Dataset], domain: str | None) -> None:
     key, met = f"features.joins[{join.name}]", others[join.dataset]
     if join.through is None:
-        _expect_key(met, f"{key}.on", join.on, domain)
+        _expect_key(met, f"{key}.by", join.by, domain)
     else:
         events = others[join.through.dataset]
         if events.name == met.name:
@@ -920,8 +920,8 @@ def _check_join(join: Join, others: Mapping[str, Dataset], domain: str | None) -
                 f"{key} leads from {met.name!r} to itself; join it without through."
             )
         _expect_key(events, f"{key}.through.entity", join.through.entity, domain)
-        _expect_delivered(events, f"{key}.through.on", [join.through.on], ("string",))
-        _expect_key(met, f"{key}.on", join.on, events.pseudonymise.get(join.through.on))
+        _expect_delivered(events, f"{key}.through.by", [join.through.by], ("string",))
+        _expect_key(met, f"{key}.by", join.by, events.pseudonymise.get(join.through.by))
     for column, statistics in join.statistics.items():
         is_text = set(statistics) <= {"count", "nunique"}
         types = ("string", *_NUMERIC) if is_text else _NUMERIC

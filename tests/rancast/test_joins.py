@@ -74,7 +74,7 @@ def delivered(*datasets: Dataset, back: int = 3) -> dict[str, Other]:
 
 def of_cells(**join: Any) -> UseCase:
     """Return the use case of cells with a join of the calls that they carried."""
-    given = {"name": "load", "dataset": "calls", "on": "cell", "over": ["30min"]} | join
+    given = {"name": "load", "dataset": "calls", "by": "cell", "over": ["30min"]} | join
     return use_case(spec(features={"current": ["load"], "joins": [given]}))
 
 
@@ -158,8 +158,8 @@ def test_sums_do_not_know_the_order_of_rows_nor_other_entities() -> None:
 
 def served(**join: Any) -> UseCase:
     """Return a use case of customers with what their calls met at the serving cells."""
-    through = {"dataset": "calls", "entity": "caller", "on": "cell", "within": "10min"}
-    given = {"name": "met", "dataset": "kpi", "on": "cell", "through": through, "over": ["1d"]}
+    through = {"dataset": "calls", "entity": "caller", "by": "cell", "within": "10min"}
+    given = {"name": "met", "dataset": "kpi", "by": "cell", "through": through, "over": ["1d"]}
     return use_case(
         spec(
             dataset="days",
@@ -225,8 +225,8 @@ def test_a_use_case_names_its_datasets_its_own_first() -> None:
 @pytest.mark.parametrize(
     ("join", "calls_are", "reason"),
     [
-        ({"on": "site", "count": True}, {}, "names 'site', which is not a column"),
-        ({"on": "used", "count": True}, {}, "needed here: string"),
+        ({"by": "site", "count": True}, {}, "names 'site', which is not a column"),
+        ({"by": "used", "count": True}, {}, "needed here: string"),
         ({"statistics": {"cell": ["mean"]}}, {}, "needed here: float or integer or boolean"),
         ({"any": "load > 1"}, {}, "features.joins[load].any names 'load'"),
         ({"count": True, "dataset": "kpi"}, {}, "the dataset that the use case is about"),
@@ -250,7 +250,7 @@ def test_a_dataset_that_is_not_given_is_asked_for() -> None:
 
 def test_the_busy_hour_can_be_of_another_datasets_traffic() -> None:
     """Traffic is the sum of an hour; a day that was not delivered is not a quiet one."""
-    busy = {"traffic": "used", "dataset": "calls", "on": "cell", "days": 2, "of": ["entity"]}
+    busy = {"traffic": "used", "dataset": "calls", "by": "cell", "days": 2, "of": ["entity"]}
     view = use_case(spec(features={"busy_hour": busy})).feature_view()
     assert lookback_days(view, "calls") == 2
     called = calls(

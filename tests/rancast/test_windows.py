@@ -135,7 +135,7 @@ def test_use_cases_of_one_dataset_share_its_widest_window(
 
 def joining(use_case: UseCase) -> UseCase:
     """Return the use case with call records of two days in its features."""
-    join = {"name": "load", "dataset": "call_detail_records", "on": "cell_id", "over": ["2d"]}
+    join = {"name": "load", "dataset": "call_detail_records", "by": "cell_id", "over": ["2d"]}
     features = {"current": ["latency_ms"], "joins": [join | {"count": True}]}
     return UseCase.model_validate(use_case.model_dump() | {"features": features})
 

@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # bytecode is worth 10 s at every start; some machines turn it off
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-DAYS  ?= 30
+DAYS  ?= 120
 CELLS ?= 20
 
 .DEFAULT_GOAL := help
@@ -34,8 +34,8 @@ node_modules/.installed: package-lock.json $(VENV)/.installed
 
 install: $(VENV)/.installed node_modules/.installed  ## install everything, Azurite for the tests included
 
-demo: $(VENV)/.installed  ## simulate raw files, run the main job on them, say what came out (DAYS=31 adds a day)
-	@$(BIN)/python -m deployments.demo --days $(DAYS) --cells $(CELLS)
+demo: $(VENV)/.installed  ## simulate raw files, run the main job on them, say what came out (DAYS=121 adds a day)
+	@$(BIN)/python -m deployments.demo --days $(DAYS) --cells $(CELLS) $(if $(USE_CASES),--use-cases $(USE_CASES))
 
 ui: $(VENV)/.installed  ## open the Prefect and MLflow UIs on the last run, with a worker
 	@$(BIN)/python -m deployments.ui

@@ -21,25 +21,24 @@ from deployments.local import (
     prefect_server,
     refuse_configured,
 )
-from rancast.errors import RancastError
+from rancast.errors import ConfigurationError, RancastError
 from rancast.settings import Settings, load_settings
-from rancast.simulation import Scale, raw_files
+from rancast.simulation import DATASETS, Scale, raw_files
 from rancast.summaries import decision_word, leaderboard_rows, quarantine_reasons
 from rancast.trainings import TrainingOutcome
+from rancast.use_cases import known_use_cases, load_use_case
 from rancast.windows import Ingested
 
 if TYPE_CHECKING:
     from flows.daily import Night
-
-USE_CASE = "network_degradation"
-DATASETS = ("network_performance",)
 
 
 def main() -> int:
     """Run the demo; the exit code tells whether it went through."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--cells", type=int, default=20)
-    parser.add_argument("--days", type=int, default=30, help="31 adds a day to a demo of 30")
+    parser.add_argument("--days", type=int, default=120, help="121 adds a day to a demo of 120")
+    parser.add_argument("--use-cases", nargs="*", help="which to train; by default every one")
     options = parser.parse_args()
     started = time.monotonic()
     try:
@@ -47,11 +46,12 @@ def main() -> int:
         refuse_configured(settings)
         scale = Scale(cells=options.cells, days=options.days)
         as_of = scale.start + timedelta(days=scale.days)
-        written, total = write_raw(settings, scale)
+        use_cases = options.use_cases or known_use_cases(settings.home)
+        written, total = write_raw(settings, scale, use_cases)
         say(f"1. Raw files: {total} simulated, {written} of them new, below {settings.raw}")
         say("2. Starting an embedded Prefect server (up to half a minute on a first start) ...")
         with prefect_server(settings) as api_url:
-            night = run_daily(settings, api_url, as_of, started)
+            night = run_daily(settings, api_url, use_cases, as_of, started)
     except RancastError as error:
         print(f"\nThe demo stopped: {error}", file=sys.stderr)
         return 1
@@ -68,11 +68,21 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def write_raw(settings: Settings, scale: Scale) -> tuple[int, int]:
-    """Write the simulated files that are not there yet; return how many, and of how many."""
+def write_raw(settings: Settings, scale: Scale, use_cases: list[str]) -> tuple[int, int]:
+    """Write the simulated files that the use cases need and that are not there yet.
+
+    Returns how many were written, and of how many. Raises ConfigurationError for an unknown use
+    case, and for one of a dataset that is not simulated.
+    """
+    needed = {name for case in use_cases for name in load_use_case(settings.home, case).datasets}
+    if not needed <= set(DATASETS):
+        raise ConfigurationError(
+            f"{', '.join(sorted(needed - set(DATASETS)))} is not simulated, only "
+            f"{', '.join(DATASETS)}; name the use cases of these: make demo USE_CASES=..."
+        )
     root = Path(url2pathname(urlsplit(settings.raw).path))
     written = total = 0
-    for name, data in raw_files(scale, DATASETS):
+    for name, data in raw_files(scale, sorted(needed)):
         path = root / name
         total += 1
         if path.exists() and path.read_bytes() == data:
@@ -83,7 +93,9 @@ def write_raw(settings: Settings, scale: Scale) -> tuple[int, int]:
     return written, total
 
 
-def run_daily(settings: Settings, api_url: str, as_of: date, started: float) -> "Night":
+def run_daily(
+    settings: Settings, api_url: str, use_cases: list[str], as_of: date, started: float
+) -> "Night":
     """Run the main job as a run of its deployment, which the UI can retry; return its result.
 
     It runs in a process of its own, started as a worker would, and its log is counted here.
@@ -94,11 +106,11 @@ def run_daily(settings: Settings, api_url: str, as_of: date, started: float) -> 
 
     from flows.daily import Night
 
-    say(f"3. Running daily for {USE_CASE}, as of {as_of}:")
+    say(f"3. Running daily for {', '.join(use_cases)}, as of {as_of}:")
     ids = deploy()
     with get_client(sync_client=True) as client:
         run = client.create_flow_run_from_deployment(
-            ids["daily"], parameters={"use_cases": [USE_CASE], "as_of": as_of.isoformat()}
+            ids["daily"], parameters={"use_cases": use_cases, "as_of": as_of.isoformat()}
         )
         tail = follow(
             [sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)], started

@@ -75,7 +75,8 @@ def _demo(folder: Path) -> str:
         for name in ("datasets", "expectations", "use_cases"):
             _link(CHECKOUT / name, home / name)
     ran = subprocess.run(
-        [sys.executable, "-m", "deployments.demo", "--cells", "3", "--days", "20"],
+        [sys.executable, "-m", "deployments.demo", "--cells", "3", "--days", "20"]
+        + ["--use-cases", "network_degradation"],
         env=minimal_environment(folder) | {"RANCAST_HOME": str(home), "PYTHONPATH": str(CHECKOUT)},
         cwd=folder,
         capture_output=True,

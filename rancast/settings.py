@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -139,13 +140,21 @@ def load_settings() -> Settings:
             f"RANCAST_HOME is {home}, which has no folder 'datasets'; set it to the folder that "
             "holds datasets/, expectations/ and use_cases/."
         )
+    file = home / ".env"
+    content = file.read_bytes() if file.is_file() else b""
     try:
-        settings = Settings(_env_file=home / ".env", RANCAST_HOME=home)
+        settings = _read(home, frozenset(os.environ.items()), content)
     except ValidationError as error:
         found = error.errors()[0]
         raise ConfigurationError(f"{found['loc'][0]} cannot be used: {found['msg']}.") from None
     _refuse_unconfigured_worker(settings)
     return settings
+
+
+@lru_cache(maxsize=8)
+def _read(home: Path, environment: frozenset[tuple[str, str]], content: bytes) -> Settings:
+    # a flow asks dozens of times, and parsing costs milliseconds: once for what it is parsed from
+    return Settings(_env_file=home / ".env", RANCAST_HOME=home)
 
 
 def _refuse_unconfigured_worker(settings: Settings) -> None:

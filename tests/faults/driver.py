@@ -12,6 +12,7 @@ driver.py TEMPLATE WORK changes, one for each point at which people's changes of
 were killed: a promotion by hand of version 2, and its rollback. The template gets both versions.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -45,6 +46,10 @@ PRELOADED = (
     "flows.daily flows.rollback great_expectations mlflow.sklearn mlflow.pyfunc "
     "mlflow.store.db.utils mlflow.store.tracking.sqlalchemy_store "
     "mlflow.store.model_registry.sqlalchemy_store "
+    "mlflow.store.tracking.sqlalchemy_workspace_store alembic.command pyarrow.dataset "
+    "mlflow.store.model_registry.sqlalchemy_workspace_store multiprocessing.dummy "
+    "narwhals.stable.v2 prefect.task_engine prefect.concurrency.services prefect.utilities.visualization "
+    "anyio._backends._asyncio "
     "rancast.baselines rancast.judging sklearn.linear_model sklearn.pipeline sklearn.compose "
     "sklearn.dummy sklearn.inspection sklearn.impute sklearn.preprocessing skops.io"
 ).split()
@@ -61,6 +66,9 @@ def preload() -> None:
         code_digest(step.function)
     # what MLflow works out once per process, by reading the metadata of every installed package
     import_module("mlflow.utils.requirements_utils")._init_modules_to_packages_map()
+    # a child's collector need not walk, and so copy, all that was made before the fork
+    gc.collect()
+    gc.freeze()
 
 
 def attempt(home: Path, kill_at: int | None, job: Callable[[], None]) -> int:
@@ -151,6 +159,7 @@ class Effects:
             setattr(MlflowClient, name, self._counted(getattr(MlflowClient, name)))
         tasks.tracking.plots.for_candidate = lambda *given: {"plot.txt": b"a plot"}
         tasks.tracking.plots.leaderboard = lambda *given: b"a plot"
+        tasks.tracking.plots.coverage_by_day = lambda *given: b"a plot"
         tasks.tracking.plots.explore_html = lambda *given: "a page"
 
         def check(model: bytes, card: Any, golden: Any) -> None:

@@ -44,6 +44,8 @@ def test_the_environment_goes_before_the_file(own: Path, monkeypatch: pytest.Mon
     assert load_settings().workers == 3
     monkeypatch.setenv("RANCAST_LAKE_URL", "")
     assert load_settings().lake != "file:///from/environment"
+    (own / ".env").write_text("RANCAST_WORKERS=5\n")
+    assert load_settings().workers == 5
 
 
 def test_a_home_without_datasets_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

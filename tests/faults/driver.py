@@ -48,8 +48,8 @@ PRELOADED = (
     "mlflow.store.model_registry.sqlalchemy_store "
     "mlflow.store.tracking.sqlalchemy_workspace_store alembic.command pyarrow.dataset "
     "mlflow.store.model_registry.sqlalchemy_workspace_store multiprocessing.dummy "
-    "narwhals.stable.v2 prefect.task_engine prefect.concurrency.services prefect.utilities.visualization "
-    "anyio._backends._asyncio "
+    "narwhals.stable.v2 prefect.task_engine prefect.concurrency.services "
+    "prefect.utilities.visualization anyio._backends._asyncio "
     "rancast.baselines rancast.judging sklearn.linear_model sklearn.pipeline sklearn.compose "
     "sklearn.dummy sklearn.inspection sklearn.impute sklearn.preprocessing skops.io"
 ).split()

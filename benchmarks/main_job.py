@@ -19,7 +19,18 @@ from rancast.simulation import Scale, raw_files
 
 ROOT = Path(__file__).parents[1]
 SCALE = Scale(cells=20, days=30)
-STAGES = ("imports", "pull", "validate", "features", "table", "fit", "evaluate", "track", "between")
+STAGES = (
+    "imports",
+    "pull",
+    "validate",
+    "features",
+    "table",
+    "audit",
+    "fit",
+    "evaluate",
+    "track",
+    "between",
+)
 
 
 def main() -> None:

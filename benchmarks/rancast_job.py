@@ -23,6 +23,7 @@ STAGE_OF = {
     "find": "features",
     "features": "features",
     "table": "table",
+    "audit": "audit",
     "fit": "fit",
     "evaluate": "evaluate",
     "baselines": "evaluate",

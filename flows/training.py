@@ -4,7 +4,15 @@ from datetime import date
 
 from prefect import flow
 
-from rancast.calls import baselines_call, evaluate_call, features_call, fit_call, table_call
+from rancast.audit_findings import Audit
+from rancast.calls import (
+    audit_call,
+    baselines_call,
+    evaluate_call,
+    features_call,
+    fit_call,
+    table_call,
+)
 from rancast.datasets import Dataset, load_dataset
 from rancast.decisions import Decision
 from rancast.evaluation import Evaluation
@@ -20,9 +28,10 @@ from rancast.trainings import Fit, FoundChampion, Training, TrainingOutcome, con
 from rancast.use_cases import UseCase, load_use_case
 from rancast.windows import Delivered, days_between, history_start, usable_days, window_start
 from tasks.approvals import ask_for_approval
-from tasks.artifacts import completed, explain, follow, show_history, show_training
+from tasks.artifacts import completed, explain, follow, show_audit, show_history, show_training
 from tasks.catalogue import (
     assemble_table,
+    audit_table,
     build_features,
     evaluate_predictions,
     fit_candidate,
@@ -73,6 +82,7 @@ def training(
     plan_training(case, delivered, days, end, rerun_from)
     features = _features(case, delivered, days, rerun_from)
     table = _table(case, delivered[case.dataset], features, end, rerun_from)
+    audit = _audit(case, delivered, list(features), table["table"], rerun_from)
     fits = _fit(case, table["table"], rerun_from)
     baselines, baseline_entries = _baselines(case, table["table"], rerun_from)
     remember_training(case, delivered, days, end)
@@ -81,6 +91,7 @@ def training(
         end=end,
         features=tuple(features.values()),
         table=table,
+        audit=audit,
         fits=fits,
         baselines=baselines,
         baseline_entries=baseline_entries,
@@ -164,6 +175,25 @@ def _table(
         place=case.name,
         is_forced=is_forced("table", rerun_from),
     )
+
+
+def _audit(
+    case: UseCase,
+    delivered: dict[str, Delivered],
+    days: list[date],
+    table: Reference,
+    rerun_from: Stage | None,
+) -> Made:
+    """Ask whether the table knows what it must not; go on only if it does not, or is accepted."""
+    made = audit_table(
+        **audit_call(case, delivered, days, table),
+        place=case.name,
+        is_forced=is_forced("audit", rerun_from),
+    )
+    audit = made.fact("data", Audit)
+    show_audit(case, audit)
+    audit.expect_acceptable(case.name, case.audit.accept)
+    return made
 
 
 def _fit(case: UseCase, table: Reference, rerun_from: Stage | None) -> tuple[Fit, ...]:

@@ -6,13 +6,13 @@ Each rule is in a module by what it looks at: `audit_relations` (rows and column
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from rancast.audit_findings import Audit, Bounds, Check, Checked, Finding, Rule, not_checked
+from rancast.audit_findings import Audit, Bounds, Check, Checked, Finding, not_checked
 from rancast.audit_future import check_future
 from rancast.audit_material import AuditView, Material
 from rancast.audit_oracles import check_single, check_target
@@ -22,6 +22,7 @@ from rancast.audit_relations import (
     check_duplicates,
     check_linear,
 )
+from rancast.audit_rules import Rule
 from rancast.audit_splits import check_collapse, check_split, pairs_of
 from rancast.datasets import Dataset
 from rancast.errors import ConfigurationError, EvidenceError
@@ -42,11 +43,18 @@ class _Book:
         self.findings: list[Finding] = []
         self.checks: list[Check] = []
 
-    def ask(self, rule: Rule, look: Callable[[], Checked]) -> None:
-        """Note what a rule finds; a rule without the rows that it needs is not checked."""
+    def ask(
+        self, rule: Rule, look: Callable[[], Checked], judged_on: Material | None = None
+    ) -> None:
+        """Note what a rule finds; a rule without the rows or labels that it needs is not checked.
+
+        `judged_on` are the rows whose labels it needs.
+        """
         from threadpoolctl import threadpool_limits
 
         try:
+            if judged_on is not None:
+                judged_on.check()
             # threads would add up in another order each time, and wait for each other on busy cores
             with threadpool_limits(1):
                 found = look()
@@ -58,12 +66,17 @@ class _Book:
 
 
 def audit(
-    table: pd.DataFrame, curated: list[pd.DataFrame], view: AuditView, dataset: Dataset
+    table: pd.DataFrame,
+    curated: list[pd.DataFrame],
+    view: AuditView,
+    dataset: Dataset,
+    days: list[date] | None = None,
 ) -> Audit:
     """Audit a training table [entity, time, *features, y, split, baseline_*].
 
-    `curated` are the partitions that its features were made from. Equal input gives an equal audit.
-    Raises EvidenceError for too few rows or a single label.
+    `curated` are the partitions that the features of `days` were made from, by default those of
+    all days of the table; a few of them are made again. Equal input gives an equal audit. A rule
+    that needs more rows or labels than there are is not checked.
     """
     names = [name for name in table.columns if name not in RESERVED]
     material = Material(
@@ -75,7 +88,7 @@ def audit(
         part=table["split"],
         baseline=table["baseline_last_value"],
     )
-    days = sorted(set(table["time"].dt.date))
+    given = sorted(set(table["time"].dt.date)) if days is None else days
     book = _Book()
     sample = _look_at_rows(book, material, view.bounds, view.seed)
     embargo = view.split.embargo
@@ -83,8 +96,8 @@ def audit(
         "split",
         lambda: check_split(material, pairs_of(material, view.split.folds, embargo), embargo),
     )
-    book.ask("future", lambda: check_future(curated, view, dataset, days))
-    book.ask("collapse", lambda: check_collapse(sample, embargo, view.bounds, view.seed))
+    book.ask("future", lambda: check_future(curated, view, dataset, given))
+    book.ask("collapse", lambda: check_collapse(sample, embargo, view.bounds, view.seed), sample)
     return _audit(material, sample, "y", book)
 
 
@@ -115,6 +128,7 @@ def audit_table(
         time=rows[time] if time else None,
         entity=rows[entity].astype("str") if entity else None,
     )
+    material.check()
     book = _Book()
     sample = _look_at_rows(book, material, bounds, seed)
     if time is None and entity is None:
@@ -131,15 +145,13 @@ def audit_table(
 
 def _look_at_rows(book: _Book, material: Material, bounds: Bounds, seed: int) -> Material:
     """Ask the rules that need no split; return the sample of rows that models are fitted on."""
-    material.check()
     sample = material.sample(bounds.rows, seed)
-    sample.check()
     book.ask("dates", lambda: check_dates(material))
     book.ask("duplicates", lambda: check_duplicates(material))
     book.ask("contradictions", lambda: check_contradictions(material, bounds))
     book.ask("linear_features", lambda: check_linear(material, seed))
-    book.ask("single_feature", lambda: check_single(sample, bounds, seed))
-    book.ask("target_of_row", lambda: check_target(sample, bounds, seed))
+    book.ask("single_feature", lambda: check_single(sample, bounds, seed), sample)
+    book.ask("target_of_row", lambda: check_target(sample, bounds, seed), sample)
     return sample
 
 

@@ -1,34 +1,13 @@
 """What a leakage audit says: findings with their evidence in numbers, and what was checked."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from rancast.audit_rules import QUESTIONS, Rule
 from rancast.documents import Document
+from rancast.errors import TableRefused
 
-Rule = Literal[
-    "dates",
-    "duplicates",
-    "contradictions",
-    "linear_features",
-    "single_feature",
-    "target_of_row",
-    "split",
-    "future",
-    "collapse",
-]
 Severity = Literal["refuse", "warn"]
-
-# what each rule asks, in the order in which tables show them
-QUESTIONS: dict[Rule, str] = {
-    "dates": "does each row say when it was observed?",
-    "duplicates": "is each row there once?",
-    "contradictions": "have equal rows equal labels?",
-    "linear_features": "is no feature another one in disguise?",
-    "single_feature": "does no single feature tell the label?",
-    "target_of_row": "is the label more than a function of its row?",
-    "split": "do train and test share no row, and keep their distance in time?",
-    "future": "do features stay when everything after them changes?",
-    "collapse": "does the score stay when the split follows time, or entities?",
-}
 
 
 class Finding(Document):
@@ -80,6 +59,27 @@ class Audit(Document):
     def is_refused(self) -> bool:
         """Whether nothing should be trained on this table as it is."""
         return any(finding.severity == "refuse" for finding in self.findings)
+
+    def refusals(self, accepted: Mapping[Rule, str]) -> tuple[Finding, ...]:
+        """Return the findings that refuse the table and that nobody has accepted."""
+        return tuple(
+            finding
+            for finding in self.findings
+            if finding.severity == "refuse" and finding.rule not in accepted
+        )
+
+    def expect_acceptable(self, use_case: str, accepted: Mapping[Rule, str]) -> None:
+        """Raise TableRefused, with columns and numbers, for a refusal that nobody has accepted."""
+        refusals = self.refusals(accepted)
+        if not refusals:
+            return
+        said = ". ".join(_sentence(finding) for finding in refusals)
+        rules = ", ".join(dict.fromkeys(finding.rule for finding in refusals))
+        raise TableRefused(
+            f"The leakage audit refused the training table of {use_case!r}; nothing was fitted: "
+            f"{said}. Whoever has looked and knows better writes down why, in "
+            f"use_cases/{use_case}.yaml under audit.accept, by rule: {rules}."
+        )
 
     @property
     def verdict(self) -> str:
@@ -149,6 +149,24 @@ def audit_markdown(audit: Audit) -> str:
         cells = [str(value).replace("|", "\\|").replace("\n", " ") for value in row.values()]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.rule.replace('_', ' ')}: {finding.sentence}"
+
+
+def accepted_sentence(audit: Audit, accepted: Mapping[Rule, str]) -> str:
+    """Return which findings people have accepted and why, and which acceptance is idle."""
+    found = {finding.rule for finding in audit.findings}
+    parts = [
+        (
+            f"{rule.replace('_', ' ')} accepted: {reason}"
+            if rule in found
+            else f"{rule.replace('_', ' ')} accepted, but nothing was found"
+        )
+        for rule, reason in accepted.items()
+    ]
+    return "; ".join(parts)
 
 
 def _listed(rules: list[Rule]) -> str:

@@ -1,6 +1,6 @@
 """The rule that features at t stay, bit for bit, whatever comes after t."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
@@ -16,11 +16,18 @@ from rancast.use_cases import FeatureView
 Build = Callable[[list[pd.DataFrame], FeatureView, Dataset, date], pd.DataFrame]
 
 
+def audited_days(days: Sequence[date], view: AuditView) -> list[date]:
+    """Return the few of `days` whose features are made again, drawn with the view's seed."""
+    random = np.random.default_rng(view.seed)
+    count = min(view.bounds.days, len(days))
+    return [days[place] for place in sorted(random.choice(len(days), size=count, replace=False))]
+
+
 def check_future(
     curated: list[pd.DataFrame],
     view: AuditView,
     dataset: Dataset,
-    days: list[date],
+    days: Sequence[date],
     build: Build = features.build,
 ) -> Checked:
     """Refuse features that change when every row after t is replaced by noise, or is gone.
@@ -29,12 +36,10 @@ def check_future(
     what their features look back on.
     """
     random = np.random.default_rng(view.seed)
-    count = min(view.bounds.days, len(days))
-    chosen = sorted(random.choice(len(days), size=count, replace=False))
+    chosen = audited_days(days, view)
     changed: dict[str, int] = {}
     compared = 0
-    for place in chosen:
-        day = days[place]
+    for day in chosen:
         before = build(curated, view, dataset, day)
         if before.empty:
             continue

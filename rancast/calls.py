@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from rancast.audit import view_of
+from rancast.audit_future import audited_days
 from rancast.datasets import Dataset
 from rancast.joins import Other
 from rancast.judging import judge_view
@@ -48,6 +50,26 @@ def table_call(
         "view": use_case.table_view(),
         "dataset": dataset,
         "end": end,
+    }
+
+
+def audit_call(
+    use_case: UseCase,
+    dataset: Dataset,
+    partitions: Partitions,
+    days: Sequence[date],
+    table: Reference,
+) -> Arguments:
+    """What `audit_table` takes: the table, and what a few of its days' features are made from."""
+    view, chosen = view_of(use_case), audited_days(days, view_of(use_case))
+    back = lookback_days(view, dataset)
+    wanted = {one.date: one for day in chosen for one in looking_back(partitions, day, back)}
+    return {
+        "table": table,
+        "curated": _curated([wanted[day] for day in sorted(wanted)]),
+        "view": view,
+        "dataset": dataset,
+        "days": chosen,
     }
 
 

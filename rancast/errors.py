@@ -47,3 +47,7 @@ class ModelRefused(RancastError):
 
 class EvidenceError(RancastError):
     """An evaluation that cannot be computed: a single class, an empty slice, too few rows."""
+
+
+class TableRefused(EvidenceError):
+    """A training table that knows what it must not: any score on it would mean nothing."""

@@ -22,6 +22,8 @@ NEXT = {
     "or correct suite or dataset, then press *Retry*.",
     "EvidenceError": "There is too little to learn from or to judge by. Nothing is broken: ingest "
     "more days, or change the use case.",
+    "TableRefused": "Read the audit artifact of the training. Take the columns that it names out "
+    "of the use case, or accept the rule there with a reason, then press *Retry*.",
     "StorageError": "Look at the container or folder that it names; free space or correct the "
     "permission, then press *Retry*.",
     "ObjectNotFound": "Press *Retry*: what the ledger knows how to make is made again.",

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from rancast import summaries
+from rancast.audit_findings import Audit, accepted_sentence, audit_rows
+from rancast.audit_rules import Rule
 from rancast.decisions import Comparison, Decision
 from rancast.guidance import Part, part_link
 from rancast.manifests import PartitionFacts
@@ -168,6 +170,29 @@ def rows_page(title: str, rows: Sequence[summaries.Row]) -> str:
 # --- training -----------------------------------------------------------------------------------
 
 
+def audit_page(use_case: str, audit: Audit, accepted: Mapping[Rule, str]) -> str:
+    """Return what the leakage audit asked of a training table, and what it and people say."""
+    refusals = audit.refusals(accepted)
+    word = "refused, and nothing was fitted" if refusals else "goes on to the fits"
+    lines = [
+        f"## {escape(use_case)}: leakage audit",
+        "",
+        f"**The training {word}.** {escape(audit.verdict)} {audit.rows:,} rows, "
+        f"{audit.features} features; models were fitted on {audit.sampled:,} rows.",
+        "",
+    ]
+    rows: list[list[Cell]] = []
+    for row in audit_rows(audit):
+        bold = "**" if row["outcome"] in ("refused", "warned") else ""
+        rows.append([escape(row["question"]), f"{bold}{row['outcome']}{bold}"])
+        rows[-1] += [escape(row["columns"]), escape(row["evidence"])]
+    lines += table(("question", "outcome", "columns", "evidence"), rows)
+    if accepted:
+        lines += ["", "### What people know better", ""]
+        lines += [f"- {escape(accepted_sentence(audit, {r: why}))}" for r, why in accepted.items()]
+    return "\n".join(lines)
+
+
 def leaderboard_page(outcome: TrainingOutcome, plot: bytes | None) -> str:
     """Return every model on the holdout, and the one that is judged against each of the others."""
     holdout = outcome.table.holdout
@@ -261,6 +286,8 @@ def decision_page(outcome: TrainingOutcome, links: Mapping[str, str]) -> str:
                 for gate in outcome.decision.gates
             ],
         )
+    if outcome.audited:
+        lines += ["", f"Leakage audit of its table: {escape(outcome.audited)}"]
     lines += ["", "### Where it is", ""]
     lines += [f"- {link(title, place)}" for title, place in links.items()]
     lines += [

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-Stage = Literal["pull", "validate", "features", "table", "fit", "evaluate"]
+Stage = Literal["pull", "validate", "features", "table", "audit", "fit", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 

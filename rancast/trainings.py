@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from rancast.audit_findings import Audit, accepted_sentence
 from rancast.champions import Pointer
 from rancast.decisions import Contender, Decision
 from rancast.documents import Document, digest
@@ -98,6 +99,7 @@ class Training(Document):
     end: Day
     features: tuple[Made, ...]
     table: Made
+    audit: Made
     fits: tuple[Fit, ...]
     baselines: Made
     baseline_entries: tuple[Entry, ...]
@@ -112,7 +114,15 @@ class Training(Document):
     @property
     def made(self) -> tuple[Made, ...]:
         """Every step that computes something large."""
-        return (*self.features, self.table, *(fit.made for fit in self.fits), self.baselines)
+        fits = (fit.made for fit in self.fits)
+        return (*self.features, self.table, self.audit, *fits, self.baselines)
+
+    @property
+    def audited(self) -> str:
+        """What the leakage audit said of the table, and what people accepted of it."""
+        found = self.audit.fact("data", Audit)
+        accepted = accepted_sentence(found, self.use_case.audit.accept)
+        return f"{found.verdict} {accepted}".rstrip()
 
     @property
     def best(self) -> Fit:
@@ -152,6 +162,7 @@ class TrainingOutcome(Document):
     computed: int
     model: Reference
     asked: str | None = None
+    audited: str = ""
 
 
 def conclude(
@@ -180,6 +191,7 @@ def conclude(
         run_id=tracked.run_id,
         computed=sum(not made.is_reused for made in training.made),
         model=best.made["model"],
+        audited=training.audited,
     )
 
 

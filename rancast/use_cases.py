@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from rancast.audit_rules import Rule
 from rancast.datasets import Dataset, Name
 from rancast.documents import Document, Duration, find_yaml, read_yaml
 from rancast.errors import ConfigurationError
@@ -581,6 +582,14 @@ class Deadline(Document):
         return datetime.combine(day, self.at, ZoneInfo(self.timezone)).astimezone(UTC)
 
 
+class LeakageAudit(Document):
+    """What people know better than the leakage audit, by rule, and why."""
+
+    accept: dict[Rule, Annotated[str, Field(min_length=1, max_length=300)]] = Field(
+        default={}, description="rule -> why what it says of this table is accepted"
+    )
+
+
 class UseCase(Document):
     """One model of the mission; see docs/onboarding.md for each key."""
 
@@ -607,6 +616,7 @@ class UseCase(Document):
     intervals: Intervals | None = None
     gates: Gates = Gates()
     report: Report = Report()
+    audit: LeakageAudit = LeakageAudit()
     refit_on_holdout: bool = False
     promotion: Literal["automatic", "manual"] = "automatic"
     deadline: Deadline | None = None

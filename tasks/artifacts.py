@@ -19,12 +19,14 @@ from prefect.states import Completed
 
 from rancast import guidance, markdown, pages, plots, summaries
 from rancast.approvals import Ending
+from rancast.audit_findings import Audit
 from rancast.champions import Pointer, history_rows
 from rancast.errors import EvidenceError, RegistryError
 from rancast.evaluation import Evaluation
 from rancast.guidance import CRASHED, Failure
 from rancast.settings import load_settings
 from rancast.trainings import TrainingOutcome
+from rancast.use_cases import UseCase
 from rancast.windows import Ingested
 from tasks.redaction import docs_url, redacted, scrub
 from tasks.registry import Registry
@@ -84,6 +86,14 @@ def _coverage_plot(ingested: Ingested) -> bytes:
         ingested.missing,
         f"{ingested.dataset}: coverage by day",
     )
+
+
+@task(task_run_name="show audit", cache_policy=NO_CACHE)
+@redacted
+def show_audit(use_case: UseCase, audit: Audit) -> None:
+    """Show what the leakage audit says of a training table, refused or not."""
+    page = pages.audit_page(use_case.name, audit, use_case.audit.accept)
+    publish(f"audit-{use_case.name}", page, f"{use_case.name}: {audit.verdict}")
 
 
 @task(task_run_name="show training", cache_policy=NO_CACHE)

@@ -1,6 +1,6 @@
 """Every step by name: which function it is, and where in the lake its outputs go."""
 
-from rancast import candidates, features, judging, tables
+from rancast import audit, candidates, features, judging, tables
 from tasks import validation
 from tasks.steps import Step, as_task
 
@@ -36,6 +36,9 @@ assemble_table = as_task(
     ),
     "table {place} to {end}",
 )
+
+# all that it says is a fact: the same table is not audited again for another gate or candidate
+audit_table = as_task(Step("audit_table", audit.audit, {}), "audit {place}")
 
 fit_candidate = as_task(
     Step(

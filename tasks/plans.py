@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from rancast import pages
 from rancast.calls import (
+    audit_call,
     baselines_call,
     evaluate_call,
     features_call,
@@ -220,6 +221,10 @@ def _walk_training(
         used = [own.partitions[day] for day in days]
         table_of = table_call(use_case, own.dataset, used, [one["data"] for one in made], end)
     table = plan.look("assemble_table", "table", str(end), table_of, name)
+    audit_of = None
+    if table is not None:
+        audit_of = audit_call(use_case, dataset, partitions, days, table["table"])
+    plan.look("audit_table", "audit", str(end), audit_of, name)
     _walk_models(plan, use_case, table)
 
 

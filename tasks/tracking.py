@@ -177,4 +177,5 @@ def _tags(training: Training) -> dict[str, str]:
         "rancast.use_case": training.use_case.name,
         "rancast.configuration": digest(training.use_case),
         "rancast.end": training.end.isoformat(),
+        "rancast.audit": training.audited,
     }

@@ -46,6 +46,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "Dataset: `format`": datasets.FileFormat,
     "Dataset: each of `columns`": datasets.Column,
     "Use case": UseCase,
+    "Use case: `audit`": use_cases.LeakageAudit,
     "Use case: `deadline`": use_cases.Deadline,
     "Use case: `grid`": use_cases.Grid,
     "Use case: `target`": use_cases.Target,

@@ -3,8 +3,9 @@
 A process of its own, started by `test_kill.py`: everything is imported once, no thread runs, and
 each attempt is a fork. An effect is a file put in its place (of the lake, the ledger or MLflow's
 artifacts) or an MLflow call that writes; the child ends itself with SIGKILL just before its n-th.
-What is replaced here is what has no effect on the outside world and costs seconds: the plots, and
-the start of a second Python for the golden rows, which are checked in this process instead.
+What is replaced here is what has no effect on the outside world and costs seconds: the plots, the
+models that the leakage audit compares splits by, and the start of a second Python for the golden
+rows, which are checked in this process instead.
 
 Usage: driver.py TEMPLATE WORK FIRST STRIDE, prints one JSON line for each point;
 driver.py TEMPLATE WORK copies, one for each pair of copies that ran at the same time;
@@ -51,7 +52,8 @@ PRELOADED = (
     "narwhals.stable.v2 prefect.task_engine prefect.concurrency.services "
     "prefect.utilities.visualization anyio._backends._asyncio "
     "rancast.baselines rancast.judging sklearn.linear_model sklearn.pipeline sklearn.compose "
-    "sklearn.dummy sklearn.inspection sklearn.impute sklearn.preprocessing skops.io"
+    "sklearn.dummy sklearn.inspection sklearn.impute sklearn.preprocessing sklearn.tree skops.io "
+    "threadpoolctl"
 ).split()
 
 
@@ -149,9 +151,11 @@ class Effects:
         """Stand before every call that changes the outside world."""
         from mlflow import MlflowClient
 
+        import rancast.audit
         import rancast.models
         import tasks.promotion
         import tasks.tracking
+        from rancast.audit_findings import Checked
 
         for name in ("replace", "link", "rename"):
             setattr(os, name, self._counted(getattr(os, name)))
@@ -161,6 +165,7 @@ class Effects:
         tasks.tracking.plots.leaderboard = lambda *given: b"a plot"
         tasks.tracking.plots.coverage_by_day = lambda *given: b"a plot"
         tasks.tracking.plots.explore_html = lambda *given: "a page"
+        rancast.audit.check_collapse = lambda *given: Checked((), "left out")
 
         def check(model: bytes, card: Any, golden: Any) -> None:
             rancast.models.check_golden(rancast.models.load(model, card.model_sha256), golden, card)

@@ -76,6 +76,7 @@ def test_a_night_tells_what_came_of_it(champion_home: Path) -> None:
     trained = pages_of(parts["training"]["id"])
     assert set(trained) == {
         "plan-training-tiny",
+        "audit-tiny",
         "leaderboard-tiny",
         "decision-tiny",
         "champions-tiny",

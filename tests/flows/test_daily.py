@@ -53,10 +53,11 @@ def test_a_new_day_is_ingested_and_featured_once_and_trained_on(champion_home: P
     assert [facts.date for facts in ingested.partitions] == tiny_days(AS_OF)
     assert ingested.computed == 1
     assert added["pull_partition"] == added["validate_partition"] == added["build_features"] == 1
-    assert added["assemble_table"] == added["score_champion"] == added["judge"] == 1
+    assert added["assemble_table"] == added["audit_table"] == 1
+    assert added["score_champion"] == added["judge"] == 1
     assert added["fit_candidate"] == 2
-    # its features, the table, two fits, the baselines
-    assert trained.computed == 5
+    # its features, the table, its audit, two fits, the baselines
+    assert trained.computed == 6
     assert homes.manifests(champion_home) == old | {
         str(AS_OF): homes.manifests(champion_home)[str(AS_OF)]
     }

@@ -29,6 +29,7 @@ def test_a_run_with_nothing_new_plans_to_reuse_everything(champion_home: Path) -
     assert {row["step"] for row in trained} == {
         "build_features",
         "assemble_table",
+        "audit_table",
         "fit_candidate",
         "evaluate_predictions",
         "score_baselines",
@@ -75,6 +76,7 @@ def test_a_plan_says_which_configuration_changed(champion_home: Path) -> None:
     rows = only_plan(training("tiny", AS_OF, return_state=True))
     assert why(rows, "fit_candidate") == "its configuration changed (view.seed)"
     assert why(rows, "assemble_table") == "nothing that it depends on changed"
+    assert why(rows, "audit_table") == "its configuration changed (view.seed)"
 
 
 @pytest.mark.usefixtures("hurry")

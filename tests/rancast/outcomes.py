@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+from rancast.audit_findings import Audit, Check, Finding
+from rancast.audit_rules import Rule
 from rancast.champions import Champion, Kind, Pointer, Promotion
 from rancast.decisions import Decision, GateResult
 from rancast.evaluation import Evaluation, Interval
@@ -113,6 +115,30 @@ def fit(name: str, fold_score: float, mae: float = 2.0, is_reused: bool = False)
     )
 
 
+def audit(*findings: Finding) -> Audit:
+    """A leakage audit that asked two questions and found this."""
+    rules: tuple[Rule, ...] = ("single_feature", "future")
+    found = {finding.rule for finding in findings}
+    checks = [
+        Check(rule=rule, outcome="found" if rule in found else "clear", detail="as measured")
+        for rule in rules
+    ]
+    return Audit(
+        rows=10, sampled=10, features=1, target="y", findings=findings, checks=tuple(checks)
+    )
+
+
+def oracle(column: str = "load_ratio") -> Finding:
+    """A finding that refuses: a feature that tells the label."""
+    return Finding(
+        rule="single_feature",
+        severity="refuse",
+        columns=(column,),
+        evidence={"r2": 1.0},
+        sentence=f"{column} alone tells the label",
+    )
+
+
 def training(use_case: UseCase, *fits: Fit, table: str = "t", end: date = END) -> Training:
     """A training on a table whose features were known already."""
     part = Part(rows=5, entities=1, days=1, positives=None, first=MIDNIGHT, last=MIDNIGHT)
@@ -134,6 +160,7 @@ def training(use_case: UseCase, *fits: Fit, table: str = "t", end: date = END) -
         end=end,
         features=(made("build_features", "f", {}, "data", is_reused=True),),
         table=made("assemble_table", table, facts, "table"),
+        audit=made("audit_table", "a", {"data": audit().model_dump(mode="json")}),
         fits=fits,
         baselines=made("score_baselines", "b", {}, "last_value"),
         baseline_entries=(Entry(name="last_value", kind="baseline", evaluation=evaluation(3.0)),),

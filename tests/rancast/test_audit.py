@@ -11,15 +11,19 @@ import pytest
 from rancast import features
 from rancast.audit import audit, audit_table, view_of
 from rancast.audit_findings import Audit, Bounds, Finding, audit_markdown, audit_rows
-from rancast.audit_future import check_future
+from rancast.audit_future import audited_days, check_future
 from rancast.audit_material import AuditView, Material
 from rancast.audit_splits import Pair, check_split
+from rancast.calls import audit_call
 from rancast.datasets import Dataset
 from rancast.documents import canonical_json
-from rancast.errors import ConfigurationError, EvidenceError
+from rancast.errors import ConfigurationError, EvidenceError, TableRefused
 from rancast.features import build
+from rancast.manifests import PartitionManifest
+from rancast.references import Reference
 from rancast.tables import assemble
 from rancast.use_cases import FeatureView, UseCase
+from tests.rancast import outcomes
 from tests.rancast.cases import dataset, regression, rows, spec, use_case
 
 N = 400
@@ -395,6 +399,52 @@ def test_too_little_to_audit_is_said() -> None:
         audit_table(plain(), "z")
     with pytest.raises(ConfigurationError, match="has 3 different values"):
         audit_table(plain(y=["u", "v", "w", "v"] * 100), "y")
+
+
+def test_a_training_table_too_small_for_models_is_asked_the_rest() -> None:
+    """29 rows have no score: these rules are not checked, and the training is not ended by that."""
+    table = training_table(CASE).head(29)
+    result = audit(table, history(), view_of(CASE), KPI)
+    skipped = [check.rule for check in result.checks if check.outcome == "not_checked"]
+    assert skipped[:2] == ["single_feature", "target_of_row"] and "collapse" in skipped
+    assert {check.outcome for check in result.checks if check.rule == "future"} == {"clear"}
+
+
+def test_a_refusal_ends_a_training_unless_it_was_accepted() -> None:
+    """The error names column, use case and key; accepted by its rule, and no other, it is none."""
+    refused = outcomes.audit(outcomes.oracle("load"), outcomes.oracle("users"))
+    with pytest.raises(TableRefused, match="load alone tells.*users alone tells") as raised:
+        refused.expect_acceptable("overload", {"future": "looked"})
+    assert "use_cases/overload.yaml under audit.accept, by rule: single_feature." in str(
+        raised.value
+    )
+    refused.expect_acceptable("overload", {"single_feature": "a slow KPI"})
+    outcomes.audit().expect_acceptable("overload", {})
+
+
+def test_the_partitions_of_an_audit_are_those_of_its_days() -> None:
+    """Two days of ten are made again, so that no more than they look back on is read."""
+    case = use_case(spec(features={"current": ["load"], "history": [{"columns": ["load"]}]}))
+    days = [date(2024, 3, day) for day in range(1, 31)]
+    chosen = audited_days(days, view_of(case))
+    assert len(chosen) == 2 and chosen == audited_days(days, view_of(case)) == sorted(chosen)
+    table = Reference(uri="t", digest="t")
+    call = audit_call(case, KPI, {day: partition(day) for day in days}, days, table)
+    wanted = {day - timedelta(days=back) for day in chosen for back in range(8)} & set(days)
+    assert [one.digest for one in call["curated"]] == [str(day) for day in sorted(wanted)]
+    assert (call["days"], call["table"]) == (chosen, table)
+
+
+def partition(day: date) -> PartitionManifest:
+    """A day of nine rows, whose content is its name."""
+    return PartitionManifest(
+        **outcomes.partition(1).model_dump() | {"date": day},
+        schema_version=1,
+        step="validate_partition",
+        key="k",
+        files={"curated": Reference(uri=f"{day}.parquet", digest=str(day))},
+        digest="d",
+    )
 
 
 def test_rows_of_a_table_show_every_rule() -> None:

@@ -23,6 +23,7 @@ def test_a_rerun_computes_the_named_step_and_all_after_it() -> None:
     assert [stage for stage in STAGES if is_forced(stage, "features")] == [
         "features",
         "table",
+        "audit",
         "fit",
         "evaluate",
     ]

@@ -7,9 +7,20 @@ import pytest
 from rancast.champions import Kind
 from rancast.judging import ChampionState, Readable
 from rancast.trainings import FoundChampion, Tracked, conclude
-from rancast.use_cases import UseCase, load_use_case
+from rancast.use_cases import LeakageAudit, UseCase, load_use_case
 from tests.faults import tiny
-from tests.rancast.outcomes import END, decision, fit, history, pointer, promotion, training
+from tests.rancast.outcomes import (
+    END,
+    audit,
+    decision,
+    fit,
+    history,
+    made,
+    oracle,
+    pointer,
+    promotion,
+    training,
+)
 
 RIDGE, FOREST = fit("ridge", 2.0), fit("forest", 2.5, is_reused=True)
 TRACKED = Tracked(run_id="run", candidates={"ridge": "a", "forest": "b"})
@@ -47,8 +58,25 @@ def test_a_promotion_is_told_as_such(use_case: UseCase) -> None:
         7,
     )
     assert told.is_new_champion and (told.version, told.champion) == (7, 7)
-    # the table, ridge and the baselines; features and forest were known
-    assert (told.best, told.computed, told.reasons) == ("ridge", 3, ("MAE 2 | 3 <b>",))
+    # the table, its audit, ridge and the baselines; features and forest were known
+    assert (told.best, told.computed, told.reasons) == ("ridge", 4, ("MAE 2 | 3 <b>",))
+
+
+def test_what_was_accepted_of_an_audit_stays_with_the_training(use_case: UseCase) -> None:
+    """The verdict is told beside the reason for which people went on, or alone without one."""
+    this = training(use_case, RIDGE)
+    assert conclude(this, RIDGE, decision(False), None, TRACKED, 8).audited == (
+        "Nothing found by 2 rules."
+    )
+    accepted = LeakageAudit(accept={"single_feature": "a slow KPI", "future": "looked"})
+    refused = made("audit_table", "a", {"data": audit(oracle()).model_dump(mode="json")})
+    told = this.model_copy(
+        update={"audit": refused, "use_case": use_case.model_copy(update={"audit": accepted})}
+    )
+    assert told.audited == (
+        "Refused for single feature. single feature accepted: a slow KPI; future accepted, but "
+        "nothing was found"
+    )
 
 
 def test_a_kept_champion_stays_in_the_story(use_case: UseCase) -> None:

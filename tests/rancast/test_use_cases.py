@@ -85,6 +85,8 @@ def test_the_mission_is_decided_by_five() -> None:
         ({"features": {"lags": [{"columns": ["load"], "periods": [0]}]}}, "greater than or equal"),
         ({"features": {"current": ["load"], "missing": ["-1h"]}}, "above zero"),
         ({"features": {"current": ["load"], "timezone": "Mars/Base"}}, "IANA"),
+        ({"audit": {"accept": {"oracles": "looked"}}}, "(?s)audit.accept.*'single_feature'"),
+        ({"audit": {"accept": {"future": ""}}}, "at least 1 character"),
         ({"alerts": {"per_day": 0}}, "greater than 0"),
         ({"intervals": {"coverage": 0.9}}, "intervals need problem: regression"),
         ({"candidates": []}, "at least 1"),

@@ -70,6 +70,9 @@ history: $(VENV)/.installed  ## who was champion when and why (USE_CASE=..., at 
 bench: $(VENV)/.installed  ## time the main job beside a plain script that does the same work
 	@$(BIN)/python -m benchmarks.main_job
 
+ceilings: $(VENV)/.installed  ## model quality on simulated data beside the best that is possible there (HOME_FOLDER=folder)
+	@$(BIN)/python -m benchmarks.ceilings $(HOME_FOLDER)
+
 COMPILE := uv pip compile --no-strip-extras --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock" --quiet
 

@@ -1,5 +1,6 @@
 """The simulated subscribers: where they are, whom they call, how satisfied they are."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -83,13 +84,8 @@ class Customers:
 
     def leaning(self, day: date) -> Floats:
         """Return each customer's satisfaction of `day` on the probit's scale, before noise."""
-        weights = MOOD_DECAY ** np.arange(MOOD_DAYS)
-        remembered = sum(
-            weight * self.pain(day - timedelta(days=back)) for back, weight in enumerate(weights)
-        )
-        mood = remembered / weights.sum()
-        leaning: Floats = self.people.tone - PAIN_WEIGHT * self.people.sensitivity * mood
-        return leaning
+        pains = [self.pain(day - timedelta(days=back)) for back in range(MOOD_DAYS)]
+        return leaning_after(self.people, pains)
 
     def calls(self, day: date) -> pd.DataFrame:
         """Return the day's call detail records as delivered, ordered by time.
@@ -192,6 +188,15 @@ class Customers:
                 "probability_below_3": 1.0 - above[1],
             }
         )
+
+
+def leaning_after(people: Subscribers, pains: Sequence[Floats]) -> Floats:
+    """Return satisfaction on the probit's scale after `MOOD_DAYS` days of pain, latest first."""
+    weights = MOOD_DECAY ** np.arange(MOOD_DAYS)
+    remembered = sum(weight * pain for weight, pain in zip(weights, pains, strict=True))
+    mood = remembered / weights.sum()
+    leaning: Floats = people.tone - PAIN_WEIGHT * people.sensitivity * mood
+    return leaning
 
 
 def draw_subscribers(network: Network) -> Subscribers:

@@ -50,6 +50,7 @@ BASE_LATENCY_MS = (16.0, 34.0, 42.0)
 PEAK_THROUGHPUT_MBPS = (180.0, 55.0, 40.0)
 BASE_LOSS = 0.0015
 
+AREAS = ("residential", "business", "transit")
 # Areas and their busy hours (centre and width in UTC hours, height), and what weekends keep.
 BUSY_HOURS = (
     ((20.3, 2.4, 0.93), (12.5, 3.2, 0.62)),  # residential: the evening
@@ -106,6 +107,10 @@ class Network:
         self.day = lru_cache(maxsize=2)(self._simulate_day)
         self._demand = lru_cache(maxsize=8)(self._demand_of_day)
 
+    def stream(self, purpose: str, day: date) -> np.random.Generator:
+        """Return the random numbers of one purpose on one day."""
+        return stream(self.scale, purpose, day)
+
     def _simulate_day(self, day: date) -> NetworkDay:
         # The state forgets within hours. So a day starts from rest one day earlier, and depends
         # on nothing else: files never change when days are added before or after.
@@ -128,7 +133,7 @@ class Network:
         )
 
     def _innovations(self, day: date) -> Floats:
-        rng = stream(self.scale, "load", day)
+        rng = self.stream("load", day)
         own = rng.standard_normal((DAY_PERIODS, self.scale.cells))
         shared = rng.standard_normal((DAY_PERIODS, self.scale.site_count))[:, self.cells.site]
         innovations: Floats = np.sqrt(SITE_SHARE) * shared + np.sqrt(1.0 - SITE_SHARE) * own
@@ -138,9 +143,7 @@ class Network:
         """Return in which periods each cell is in a spell, a two-state Markov chain."""
         shape = (DAY_PERIODS, self.scale.cells)
         before = day - timedelta(days=1)
-        draws = np.concatenate(
-            [stream(self.scale, kind, each).random(shape) for each in (before, day)]
-        )
+        draws = np.concatenate([self.stream(kind, each).random(shape) for each in (before, day)])
         # One draw settles a period: low begins a spell, high ends it, between goes on as before.
         settled = np.where(draws < per_day / DAY_PERIODS, 1.0, np.nan)
         settled[draws >= 1.0 - 1.0 / EVENT_PERIODS] = 0.0
@@ -152,9 +155,7 @@ class Network:
         """Return the drift of each site's log demand at the end of `day`."""
         weights = DRIFT_DECAY ** np.arange(DRIFT_DAYS)
         draws = [
-            stream(self.scale, "demand", day - timedelta(days=back)).standard_normal(
-                self.scale.site_count
-            )
+            self.stream("demand", day - timedelta(days=back)).standard_normal(self.scale.site_count)
             for back in range(DRIFT_DAYS)
         ]
         demand: Floats = DRIFT_SPREAD * (weights @ np.array(draws)) / np.sqrt(np.sum(weights**2))
@@ -189,12 +190,7 @@ class Network:
 
     def medians(self, utilisation: Floats, backlog: Floats) -> Medians:
         """Return the log medians of latency, loss and throughput; the last axis is the cell."""
-        cells = self.cells
-        return Medians(
-            cells.base_log_latency + 0.25 * utilisation + cells.latency_slope * backlog,
-            np.log(BASE_LOSS) + cells.loss_slope * backlog,
-            cells.base_log_throughput - 0.9 * utilisation - cells.throughput_slope * backlog,
-        )
+        return medians_of(self.cells, utilisation, backlog)
 
     def reports(self, day: date) -> pd.DataFrame:
         """Return the day's rows as the cells report them, ordered by time and cell.
@@ -204,7 +200,7 @@ class Network:
         """
         state = self.day(day)
         medians = self.medians(state.utilisation, state.backlog)
-        rng = stream(self.scale, "measurement", day)
+        rng = self.stream("measurement", day)
         noise = rng.standard_normal((4, *state.backlog.shape))
         latency = np.exp(medians.latency + LATENCY_NOISE * noise[0])
         loss = np.minimum(np.exp(medians.loss + LOSS_NOISE * noise[1]), 1.0)
@@ -225,13 +221,44 @@ class Network:
         return pd.DataFrame(columns)
 
     def _gaps(self, day: date) -> Flags:
-        rng = stream(self.scale, "gaps", day)
+        rng = self.stream("gaps", day)
         sites = self.scale.site_count
         is_hit = rng.random(sites) < self.scale.faults.gaps_per_site_day
         first = rng.integers(0, DAY_PERIODS, sites)
         length = rng.integers(2, 9, sites)
         number = np.arange(DAY_PERIODS)[:, None]
         return (is_hit & (number >= first) & (number < first + length))[:, self.cells.site]
+
+
+class Continuation(Network):
+    """The same cells with the same days up to `known_until`, and another future after it.
+
+    Each `path` is one of the futures that are as likely as the one that came.
+    """
+
+    def __init__(self, network: Network, known_until: date, path: int) -> None:
+        """Share cells and past with a network; only the days after `known_until` are drawn anew."""
+        super().__init__(network.scale)
+        self.known_until = known_until
+        self._other = self.scale.model_copy(update={"seed": self.scale.seed + 1 + path})
+
+    def stream(self, purpose: str, day: date) -> np.random.Generator:
+        """Return the random numbers of one purpose on one day, others after what is known."""
+        return stream(self.scale if day <= self.known_until else self._other, purpose, day)
+
+
+def cells_at(cells: Cells, places: npt.NDArray[np.int64]) -> Cells:
+    """Return what does not change about some cells, one value per place; cells may repeat."""
+    return Cells(**{name: values[places] for name, values in cells._asdict().items()})
+
+
+def medians_of(cells: Cells, utilisation: Floats, backlog: Floats) -> Medians:
+    """Return the log medians of latency, loss and throughput of cells, which are the last axis."""
+    return Medians(
+        cells.base_log_latency + 0.25 * utilisation + cells.latency_slope * backlog,
+        np.log(BASE_LOSS) + cells.loss_slope * backlog,
+        cells.base_log_throughput - 0.9 * utilisation - cells.throughput_slope * backlog,
+    )
 
 
 def demanded_backlog(utilisation: Floats) -> Floats:

@@ -20,7 +20,10 @@ from rancast.simulation import (
     late_files,
     raw_files,
     true_probabilities,
+    true_profiles,
     true_satisfaction,
+    true_throughput,
+    true_week_probabilities,
 )
 from rancast.simulation_network import (
     BACKLOG_GAIN,
@@ -30,11 +33,13 @@ from rancast.simulation_network import (
     LOAD_STEP,
     LOSS_NOISE,
     THROUGHPUT_NOISE,
+    Continuation,
     Network,
     demanded_backlog,
 )
 from rancast.simulation_truth import day_truth
 
+DAY = timedelta(days=1)
 SMALL = Scale(cells=4, days=3, customers=12, seed=7)
 CLEAN = SMALL.model_copy(update={"faults": NO_FAULTS})
 COLUMNS = {
@@ -319,6 +324,87 @@ def continue_from(network: Network, day: date, period: int, cell: int, runs: int
             np.exp(throughput + THROUGHPUT_NOISE * noise[2]) < 5
         )
     return float(is_broken.mean())
+
+
+@pytest.mark.parametrize("delay", [0, 24])
+def test_true_throughput_agrees_with_a_brute_force_simulation(delay: int):
+    """Half of 4,000 continuations from one state lie above the median that is stated."""
+    network = Network(Scale(cells=6, days=1, faults=False))
+    day, period, cell = network.scale.start, 200, 2
+    at = pd.DataFrame(
+        {
+            "cell_id": [network.cells.names[cell]],
+            "timestamp": [pd.Timestamp(day, tz="UTC") + timedelta(minutes=5 * period)],
+        }
+    )
+    (stated,) = true_throughput(network.scale, at, timedelta(hours=delay))["throughput_mbps"]
+    means = mean_throughput_ahead(network, period, cell, 12 * delay, runs=4_000)
+    assert (means > stated).mean() == pytest.approx(0.5, abs=0.03)
+
+
+def mean_throughput_ahead(
+    network: Network, period: int, cell: int, delay: int, runs: int
+) -> np.ndarray:
+    """Return the mean throughput of the six periods after a delay, in each continuation."""
+    rng = np.random.default_rng(1)
+    day = network.scale.start
+    due = network.expected_load(day, 2 * 288 + 6)[:, cell]
+    load = np.full(runs, network.day(day).deviation[period, cell])
+    backlog = np.full(runs, network.day(day).backlog[period, cell])
+    seen = []
+    for step in range(1, delay + 7):
+        load = LOAD_MEMORY * load + LOAD_STEP * rng.standard_normal(runs)
+        utilisation = due[period + step] * np.exp(load)
+        backlog += BACKLOG_GAIN * (demanded_backlog(utilisation) - backlog)
+        log_mbps = (
+            network.cells.base_log_throughput[cell]
+            - 0.9 * utilisation
+            - network.cells.throughput_slope[cell] * backlog
+        )
+        seen.append(np.exp(log_mbps + THROUGHPUT_NOISE * rng.standard_normal(runs)))
+    return np.mean(seen[-6:], axis=0)
+
+
+def test_another_future_begins_from_the_same_past():
+    """Up to the day that is known every period is as it was; after it load goes on from there."""
+    network = Network(CLEAN)
+    known, after = CLEAN.start, CLEAN.start + timedelta(days=1)
+    one, other = (Continuation(network, known, path) for path in (0, 1))
+    assert np.array_equal(one.day(known).backlog, network.day(known).backlog)
+    assert not np.array_equal(one.day(after).backlog, other.day(after).backlog)
+    step = one.day(after).deviation[0] - LOAD_MEMORY * network.day(known).deviation[-1]
+    assert np.abs(step).max() < 6 * LOAD_STEP
+
+
+def test_true_week_probabilities_are_those_of_bad_scores():
+    """Over many customers and days, as many have a bad score in the week as is stated, and those
+    of whom it is stated more often than the others."""
+    scale = Scale(cells=9, days=14, customers=150, faults=False)
+    days = [scale.start + timedelta(days=number) for number in (0, 6)]
+    truth = true_week_probabilities(scale, days)
+    rows = rows_of(scale, "customer_experience")
+    rows["is_bad"] = rows["customer_satisfaction_score"] < 3
+    y = [
+        rows[rows["timestamp"].between(start + DAY, start + 7 * DAY)]
+        .groupby("customer_id")["is_bad"]
+        .any()
+        .reindex(who)
+        for start, who in truth.groupby("timestamp")["customer_id"]
+    ]
+    happened = pd.concat(y).to_numpy(dtype=float)
+    assert len(happened) == len(truth) == 300
+    assert truth["probability"].mean() == pytest.approx(happened.mean(), abs=0.05)
+    assert average_precision_score(happened, truth["probability"]) > 0.6
+
+
+def test_true_profiles_name_each_cells_kind():
+    """Site, area and technology of each cell, as its reports show them."""
+    profiles = true_profiles(CLEAN)
+    assert list(profiles.columns) == ["cell_id", "site", "area", "technology"]
+    assert set(profiles["area"]) <= {"residential", "business", "transit"}
+    assert profiles.groupby("site")["area"].nunique().eq(1).all()
+    rows = rows_of(CLEAN, "network_performance").groupby("cell_id")["connection_type"].first()
+    assert profiles.set_index("cell_id")["technology"].to_dict() == rows.to_dict()
 
 
 def test_true_probabilities_leave_out_cells_in_outage_and_fit_the_network_days():

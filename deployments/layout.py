@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -14,6 +14,7 @@ from rancast.errors import ConfigurationError, DataError, RancastError
 from rancast.onboarding_layout import split_by_day
 from rancast.onboarding_sample import blob_name
 from rancast.settings import load_settings
+from rancast.use_cases import load_use_case
 
 
 def main() -> int:
@@ -28,7 +29,8 @@ def main() -> int:
         settings = load_settings()
         dataset = load_dataset(settings.home, options.name)
         to = options.to or _local_folder(settings.raw)
-        lay_out(find_files(options.data), dataset, to, options.day)
+        last = lay_out(find_files(options.data), dataset, to, options.day)
+        print(_next_step(settings.home, dataset.name, last + timedelta(days=1)))
     except RancastError as error:
         print(f"\nThe layout stopped: {error}", file=sys.stderr)
         return 1
@@ -45,10 +47,22 @@ def _local_folder(url: str) -> Path:
     return Path(url2pathname(parts.path))
 
 
-def lay_out(found: list[RawFile], dataset: Dataset, to: Path, day: date | None) -> None:
+def _next_step(home: Path, dataset: str, end: date) -> str:
+    """Return the command that trains on what was laid out, where a use case reads it."""
+    cases = [load_use_case(home, path.stem) for path in (home / "use_cases").glob("*.yaml")]
+    names = sorted(case.name for case in cases if case.dataset == dataset)
+    if not names:
+        return f"\nNext: write a use case that reads {dataset}, as docs/onboarding.md tells."
+    call = f"daily({names}, date({end.year}, {end.month}, {end.day}))"
+    code = f"from datetime import date; from flows.daily import daily; {call}"
+    return f'\nNext: train, up to the day after the last one\n  .venv/bin/python -c "{code}"'
+
+
+def lay_out(found: list[RawFile], dataset: Dataset, to: Path, day: date | None) -> date:
     """Write every file, in parts where it has rows of several days, below `to`.
 
-    Raises DataError for a file that cannot be read, or that would overwrite another one.
+    Returns the last day that has rows. Raises DataError for a file that cannot be read, or that
+    would overwrite another one.
     """
     days: Counter[date] = Counter()
     for file in found:
@@ -66,6 +80,7 @@ def lay_out(found: list[RawFile], dataset: Dataset, to: Path, day: date | None) 
         f"{len(found)} files are {days.total()} blobs on {len(days)} UTC days, {min(days)} to "
         f"{max(days)}, below {to / dataset.name}"
     )
+    return max(days)
 
 
 def _parts(file: RawFile, dataset: Dataset, day: date | None) -> dict[date, bytes]:

@@ -6,14 +6,14 @@ Each rule is in a module by what it looks at: `audit_relations` (rows and column
 """
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rancast.audit_findings import Audit, Bounds, Check, Checked, Finding, not_checked
-from rancast.audit_future import check_future
+from rancast.audit_future import audited_days, check_future
 from rancast.audit_material import AuditView, Material
 from rancast.audit_oracles import check_single, check_target
 from rancast.audit_relations import (
@@ -66,17 +66,13 @@ class _Book:
 
 
 def audit(
-    table: pd.DataFrame,
-    curated: list[pd.DataFrame],
-    view: AuditView,
-    dataset: Dataset,
-    days: list[date] | None = None,
+    table: pd.DataFrame, curated: list[pd.DataFrame], view: AuditView, dataset: Dataset
 ) -> Audit:
     """Audit a training table [entity, time, *features, y, split, baseline_*].
 
-    `curated` are the partitions that the features of `days` were made from, by default those of
-    all days of the table; a few of them are made again. Equal input gives an equal audit. A rule
-    that needs more rows or labels than there are is not checked.
+    `curated` are the partitions that the features of `view.days` were made from, or of all days of
+    the table. Equal input gives an equal audit. A rule that needs more rows or labels than there
+    are is not checked.
     """
     names = [name for name in table.columns if name not in RESERVED]
     material = Material(
@@ -88,7 +84,7 @@ def audit(
         part=table["split"],
         baseline=table["baseline_last_value"],
     )
-    given = sorted(set(table["time"].dt.date)) if days is None else days
+    days = view.days or audited_days(sorted(set(table["time"].dt.date)), view)
     book = _Book()
     sample = _look_at_rows(book, material, view.bounds, view.seed)
     embargo = view.split.embargo
@@ -96,7 +92,7 @@ def audit(
         "split",
         lambda: check_split(material, pairs_of(material, view.split.folds, embargo), embargo),
     )
-    book.ask("future", lambda: check_future(curated, view, dataset, given))
+    book.ask("future", lambda: check_future(curated, view, dataset, days))
     book.ask("collapse", lambda: check_collapse(sample, embargo, view.bounds, view.seed), sample)
     return _audit(material, sample, "y", book)
 
@@ -148,7 +144,7 @@ def _look_at_rows(book: _Book, material: Material, bounds: Bounds, seed: int) ->
     sample = material.sample(bounds.rows, seed)
     book.ask("dates", lambda: check_dates(material))
     book.ask("duplicates", lambda: check_duplicates(material))
-    book.ask("contradictions", lambda: check_contradictions(material, bounds))
+    book.ask("contradictions", lambda: check_contradictions(material, bounds), material)
     book.ask("linear_features", lambda: check_linear(material, seed))
     book.ask("single_feature", lambda: check_single(sample, bounds, seed), sample)
     book.ask("target_of_row", lambda: check_target(sample, bounds, seed), sample)

@@ -16,11 +16,12 @@ from rancast.use_cases import FeatureView
 Build = Callable[[list[pd.DataFrame], FeatureView, Dataset, date], pd.DataFrame]
 
 
-def audited_days(days: Sequence[date], view: AuditView) -> list[date]:
+def audited_days(days: Sequence[date], view: AuditView) -> tuple[date, ...]:
     """Return the few of `days` whose features are made again, drawn with the view's seed."""
     random = np.random.default_rng(view.seed)
     count = min(view.bounds.days, len(days))
-    return [days[place] for place in sorted(random.choice(len(days), size=count, replace=False))]
+    chosen = sorted(random.choice(len(days), size=count, replace=False))
+    return tuple(days[place] for place in chosen)
 
 
 def check_future(
@@ -32,14 +33,13 @@ def check_future(
 ) -> Checked:
     """Refuse features that change when every row after t is replaced by noise, or is gone.
 
-    For a few of `days`, t being the middle one of the day's times. `curated` holds those days and
+    For each of `days`, t being the middle one of the day's times. `curated` holds those days and
     what their features look back on.
     """
     random = np.random.default_rng(view.seed)
-    chosen = audited_days(days, view)
     changed: dict[str, int] = {}
     compared = 0
-    for day in chosen:
+    for day in days:
         before = build(curated, view, dataset, day)
         if before.empty:
             continue
@@ -54,9 +54,7 @@ def check_future(
         compared += len(ours)
         for name, count in _differences(ours, theirs, keys).items():
             changed[name] = changed.get(name, 0) + count
-    detail = (
-        f"{compared:,} rows of {len(chosen)} days made again after everything later was altered"
-    )
+    detail = f"{compared:,} rows of {len(days)} days made again after everything later was altered"
     return Checked(
         tuple(_finding(name, count, compared) for name, count in changed.items()), detail
     )

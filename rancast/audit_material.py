@@ -1,5 +1,6 @@
 """What the rules of a leakage audit look at: X and y with their times, and cheap models of them."""
 
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +19,13 @@ FOLDS = 3
 
 
 class AuditView(TableView):
-    """The part of a use case that an audit of its training table depends on."""
+    """The part of a use case that an audit of its training table depends on.
+
+    `days` are those whose features are made again; without any, a few of the table's.
+    """
 
     seed: int
+    days: tuple[date, ...] = ()
     bounds: Bounds = Bounds()
 
 

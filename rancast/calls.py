@@ -61,15 +61,15 @@ def audit_call(
     table: Reference,
 ) -> Arguments:
     """What `audit_table` takes: the table, and what a few of its days' features are made from."""
-    view, chosen = view_of(use_case), audited_days(days, view_of(use_case))
+    view = view_of(use_case)
+    chosen = audited_days(days, view)
     back = lookback_days(view, dataset)
     wanted = {one.date: one for day in chosen for one in looking_back(partitions, day, back)}
     return {
         "table": table,
         "curated": _curated([wanted[day] for day in sorted(wanted)]),
-        "view": view,
+        "view": view.model_copy(update={"days": chosen}),
         "dataset": dataset,
-        "days": chosen,
     }
 
 

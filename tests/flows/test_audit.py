@@ -38,7 +38,8 @@ def test_a_refused_table_fits_nothing_until_somebody_accepts_it(
     shown = pages_of(run_of(state))
     outcomes = {row["question"]: row["outcome"] for row in rows_of(shown["audit-leaky"])}
     assert outcomes["does no single feature tell the label?"] == "**refused**"
-    assert "operations.md#tablerefused" in shown["what-to-do-training-leaky-to-2024-03-05"]
+    (what_to_do,) = (page for key, page in shown.items() if key.startswith("what-to-do"))
+    assert "operations.md#tablerefused" in what_to_do
     assert steps_of(champion_home, "leaky") == {"build_features", "assemble_table", "audit_table"}
 
     before = homes.count_steps(champion_home)["audit_table"]
@@ -52,7 +53,9 @@ def test_a_refused_table_fits_nothing_until_somebody_accepts_it(
 
 def steps_of(home: Path, use_case: str) -> set[str]:
     """The steps that the ledger knows of one use case."""
-    return {entry["step"] for entry in homes.steps(home) if entry["config"]["place"] == use_case}
+    return {
+        entry["step"] for entry in homes.steps(home) if entry["config"].get("place") == use_case
+    }
 
 
 def tag(home: Path, model: str, key: str) -> str:

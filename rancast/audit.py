@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rancast.audit_findings import Audit, Bounds, Check, Checked, Finding, not_checked
-from rancast.audit_future import audited_days, check_future
+from rancast.audit_future import Sources, audited_days, check_future
 from rancast.audit_material import AuditView, Material
 from rancast.audit_oracles import check_single, check_target
 from rancast.audit_relations import (
@@ -26,6 +26,7 @@ from rancast.audit_rules import Rule
 from rancast.audit_splits import check_collapse, check_split, pairs_of
 from rancast.datasets import Dataset
 from rancast.errors import ConfigurationError, EvidenceError
+from rancast.joins import Other
 from rancast.use_cases import RESERVED, Problem, UseCase
 
 FEW_VALUES = 10
@@ -66,13 +67,18 @@ class _Book:
 
 
 def audit(
-    table: pd.DataFrame, curated: list[pd.DataFrame], view: AuditView, dataset: Dataset
+    table: pd.DataFrame,
+    curated: list[pd.DataFrame],
+    view: AuditView,
+    dataset: Dataset,
+    joined: dict[str, list[pd.DataFrame]] = {},
+    others: dict[str, Other] = {},
 ) -> Audit:
     """Audit a training table [entity, time, *features, y, split, baseline_*].
 
-    `curated` are the partitions that the features of `view.days` were made from, or of all days of
-    the table. Equal input gives an equal audit. A rule that needs more rows or labels than there
-    are is not checked.
+    `curated`, and by dataset `joined`, are the partitions that the features of `view.days` were
+    made from, or of all days of the table; `others` is what `rancast.features.build` takes. Equal
+    input gives an equal audit. A rule that needs more rows or labels than there are is not checked.
     """
     names = [name for name in table.columns if name not in RESERVED]
     material = Material(
@@ -84,6 +90,7 @@ def audit(
         part=table["split"],
         baseline=table["baseline_last_value"],
     )
+    sources = Sources(curated, joined, others)
     days = view.days or audited_days(sorted(set(table["time"].dt.date)), view)
     book = _Book()
     sample = _look_at_rows(book, material, view.bounds, view.seed)
@@ -92,7 +99,7 @@ def audit(
         "split",
         lambda: check_split(material, pairs_of(material, view.split.folds, embargo), embargo),
     )
-    book.ask("future", lambda: check_future(curated, view, dataset, days))
+    book.ask("future", lambda: check_future(sources, view, dataset, days))
     book.ask("collapse", lambda: check_collapse(sample, embargo, view.bounds, view.seed), sample)
     return _audit(material, sample, "y", book)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,33 @@ from rancast import features
 from rancast.audit_findings import Checked, Finding
 from rancast.audit_material import AuditView
 from rancast.datasets import ColumnType, Dataset
+from rancast.joins import Other
 from rancast.use_cases import FeatureView
 
-Build = Callable[[list[pd.DataFrame], FeatureView, Dataset, date], pd.DataFrame]
+Build = Callable[..., pd.DataFrame]
+
+
+class Sources(NamedTuple):
+    """What features are made from: partitions of the own dataset, and by name of joined ones."""
+
+    curated: list[pd.DataFrame]
+    joined: dict[str, list[pd.DataFrame]] = {}
+    others: dict[str, Other] = {}
+
+    def build(self, build: Build, view: FeatureView, dataset: Dataset, day: date) -> pd.DataFrame:
+        """Return the features of a day."""
+        return build(self.curated, view, dataset, day, self.joined, self.others)
+
+    def altered(
+        self, at: pd.Timestamp, view: FeatureView, dataset: Dataset, random: np.random.Generator
+    ) -> "Sources":
+        """Return the same up to `at`; of later rows half have other values, the rest are gone."""
+        own = [_altered(part, at, dataset, (view.entity,), random) for part in self.curated]
+        joined = {
+            name: [_altered(part, at, self.others[name].dataset, (), random) for part in parts]
+            for name, parts in self.joined.items()
+        }
+        return self._replace(curated=own, joined=joined)
 
 
 def audited_days(days: Sequence[date], view: AuditView) -> tuple[date, ...]:
@@ -25,7 +49,7 @@ def audited_days(days: Sequence[date], view: AuditView) -> tuple[date, ...]:
 
 
 def check_future(
-    curated: list[pd.DataFrame],
+    sources: Sources,
     view: AuditView,
     dataset: Dataset,
     days: Sequence[date],
@@ -33,20 +57,19 @@ def check_future(
 ) -> Checked:
     """Refuse features that change when every row after t is replaced by noise, or is gone.
 
-    For each of `days`, t being the middle one of the day's times. `curated` holds those days and
-    what their features look back on.
+    For each of `days`, t being the middle one of the day's times. `sources` hold those days
+    and what their features look back on.
     """
     random = np.random.default_rng(view.seed)
     changed: dict[str, int] = {}
     compared = 0
     for day in days:
-        before = build(curated, view, dataset, day)
+        before = sources.build(build, view, dataset, day)
         if before.empty:
             continue
         clock = dataset.time.column
         at = before[clock].sort_values().iloc[(len(before) - 1) // 2]
-        altered = [_altered(frame, at, view, dataset, random) for frame in curated]
-        after = build(altered, view, dataset, day)
+        after = sources.altered(at, view, dataset, random).build(build, view, dataset, day)
         keys = [view.entity, clock]
         ours, theirs = (
             X[X[clock] <= at].sort_values(keys, ignore_index=True) for X in (before, after)
@@ -63,8 +86,8 @@ def check_future(
 def _altered(
     frame: pd.DataFrame,
     at: pd.Timestamp,
-    view: FeatureView,
     dataset: Dataset,
+    kept_columns: tuple[str, ...],
     random: np.random.Generator,
 ) -> pd.DataFrame:
     """Return the frame with other values in half of the rows after `at`, the rest of them gone."""
@@ -72,7 +95,7 @@ def _altered(
     kept = np.flatnonzero(~is_later | (random.random(len(frame)) < 0.5))
     altered, is_noise = frame.iloc[kept].copy(), is_later[kept]
     for name, column in dataset.columns.items():
-        if name in (view.entity, dataset.time.column):
+        if name in (*kept_columns, dataset.time.column):
             continue
         altered.loc[is_noise, name] = _noise(column.type, int(is_noise.sum()), random)
     return altered

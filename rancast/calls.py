@@ -55,22 +55,33 @@ def table_call(
 
 def audit_call(
     use_case: UseCase,
-    dataset: Dataset,
-    partitions: Partitions,
+    delivered: Mapping[str, Delivered],
     days: Sequence[date],
     table: Reference,
 ) -> Arguments:
     """What `audit_table` takes: the table, and what a few of its days' features are made from."""
-    view = view_of(use_case)
+    view, own = view_of(use_case), use_case.dataset
     chosen = audited_days(days, view)
-    back = lookback_days(view, dataset)
-    wanted = {one.date: one for day in chosen for one in looking_back(partitions, day, back)}
+    seen = {
+        name: _looking_back(one, chosen, days_back(use_case, one.dataset))
+        for name, one in delivered.items()
+    }
     return {
         "table": table,
-        "curated": _curated([wanted[day] for day in sorted(wanted)]),
+        "curated": _curated(seen[own]),
         "view": view.model_copy(update={"days": chosen}),
-        "dataset": dataset,
+        "dataset": delivered[own].dataset,
+        "joined": {name: _curated(found) for name, found in seen.items() if name != own},
+        "others": {
+            name: _other(delivered[name], found) for name, found in seen.items() if name != own
+        },
     }
+
+
+def _looking_back(one: Delivered, days: Sequence[date], back: int) -> list[PartitionManifest]:
+    """Return the usable partitions of some days and of those before each of them, in order."""
+    found = {each.date: each for day in days for each in looking_back(one.partitions, day, back)}
+    return [found[day] for day in sorted(found)]
 
 
 def fit_call(use_case: UseCase, candidate: Candidate, table: Reference) -> Arguments:

@@ -223,7 +223,7 @@ def _walk_training(
     table = plan.look("assemble_table", "table", str(end), table_of, name)
     audit_of = None
     if table is not None:
-        audit_of = audit_call(use_case, dataset, partitions, days, table["table"])
+        audit_of = audit_call(use_case, delivered, days, table["table"])
     plan.look("audit_table", "audit", str(end), audit_of, name)
     _walk_models(plan, use_case, table)
 

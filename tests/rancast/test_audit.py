@@ -11,18 +11,18 @@ import pytest
 from rancast import features
 from rancast.audit import audit, audit_table, view_of
 from rancast.audit_findings import Audit, Bounds, Finding, audit_markdown, audit_rows
-from rancast.audit_future import audited_days, check_future
+from rancast.audit_future import Sources, audited_days, check_future
 from rancast.audit_material import AuditView, Material
 from rancast.audit_splits import Pair, check_split
 from rancast.calls import audit_call
-from rancast.datasets import Dataset
 from rancast.documents import canonical_json
 from rancast.errors import ConfigurationError, EvidenceError, TableRefused
 from rancast.features import build
 from rancast.manifests import PartitionManifest
 from rancast.references import Reference
 from rancast.tables import assemble
-from rancast.use_cases import FeatureView, UseCase
+from rancast.use_cases import UseCase
+from rancast.windows import Delivered
 from tests.rancast.cases import dataset, regression, rows, spec, use_case
 from tests.rancast.outcomes import audit as audit_of
 from tests.rancast.outcomes import oracle
@@ -303,20 +303,18 @@ CASE = use_case(
 
 def test_features_that_look_back_stay_when_the_future_is_noise() -> None:
     """Bit for bit, for every kind of feature."""
-    checked = check_future(history(), view_of(CASE), KPI, DAYS[3:5])
+    checked = check_future(Sources(history()), view_of(CASE), KPI, DAYS[3:5])
     assert checked.findings == () and checked.detail.startswith("288 rows of 2 days")
 
 
 def test_a_feature_that_looks_ahead_is_refused() -> None:
     """A mean over the whole day knows the evening at noon."""
 
-    def leaky(
-        curated: list[pd.DataFrame], view: FeatureView, given: Dataset, day: date
-    ) -> pd.DataFrame:
-        X = features.build(curated, view, given, day)
+    def leaky(*given: Any) -> pd.DataFrame:
+        X = features.build(*given)
         return X.assign(daily_mean=X.groupby("cell")["load"].transform("mean"))
 
-    checked = check_future(history(), view_of(CASE), KPI, DAYS[3:5], build=leaky)
+    checked = check_future(Sources(history()), view_of(CASE), KPI, DAYS[3:5], build=leaky)
     (finding,) = checked.findings
     assert (finding.severity, finding.columns) == ("refuse", ("daily_mean",))
     assert finding.evidence == {"rows": 288, "of": 288}
@@ -433,7 +431,8 @@ def test_the_partitions_of_an_audit_are_those_of_its_days() -> None:
     assert len(chosen) == 2 and chosen == audited_days(days, view_of(case))
     assert chosen == tuple(sorted(chosen))
     table = Reference(uri="t", digest="t")
-    call = audit_call(case, KPI, {day: partition(day) for day in days}, days, table)
+    delivered = {KPI.name: Delivered(dataset=KPI, partitions={day: partition(day) for day in days})}
+    call = audit_call(case, delivered, days, table)
     wanted = {day - timedelta(days=back) for day in chosen for back in range(8)} & set(days)
     assert [one.digest for one in call["curated"]] == [str(day) for day in sorted(wanted)]
     assert (call["view"].days, call["table"]) == (chosen, table)

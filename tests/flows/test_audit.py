@@ -37,7 +37,7 @@ def test_a_refused_table_fits_nothing_until_somebody_accepts_it(
         state.result()
     shown = pages_of(run_of(state))
     outcomes = {row["question"]: row["outcome"] for row in rows_of(shown["audit-leaky"])}
-    assert outcomes["does no single feature tell the label?"] == "**refused**"
+    assert outcomes["does no single feature tell the label?"] == "refused"
     (what_to_do,) = (page for key, page in shown.items() if key.startswith("what-to-do"))
     assert "operations.md#tablerefused" in what_to_do
     assert steps_of(champion_home, "leaky") == {"build_features", "assemble_table", "audit_table"}

@@ -5,7 +5,8 @@ rows that the predicting model was not fitted on (Papadopoulos et al. 2002; Lei,
 Tibshirani and Wasserman 2018, "Distribution-Free Predictive Inference for Regression", J. Am.
 Statist. Assoc. 113), each of the two tails with its own, as errors are not symmetric. Groups have
 quantiles of their own (Mondrian: Vovk, Gammerman and Shafer 2005, "Algorithmic Learning in a
-Random World", ch. 4), since pooled ones would be too wide for some and too narrow for others.
+Random World", ch. 4), since pooled ones would be too wide for some and too narrow for others: the
+values of a column and, within each, levels of the prediction, as large values often vary more.
 
 What that guarantees: a new row that is exchangeable with the calibration rows lies in its interval
 with at least the promised probability, whatever the model and the distribution, on average over
@@ -28,23 +29,30 @@ from rancast.use_cases import Calibration
 
 
 class Quantiles(Document):
-    """What is added to a forecast for its interval's ends, in units of y, from so many rows."""
+    """What is added to a forecast for its interval's ends, in units of y, from so many rows.
+
+    They are for predictions up to `upto` and above that of the level before; None has no limit.
+    """
 
     low: float
     high: float
     rows: int
+    upto: float | None = None
+
+
+Levels = tuple[Quantiles, ...]
 
 
 class ConformalIntervals(Document):
-    """The intervals of one model: quantiles for each group by its value, and for all others.
+    """The intervals of one model: levels of quantiles for each group by its value, and for all.
 
     `by` is the column of X, or the entity's own name, whose values are the groups.
     """
 
     coverage: float
     by: str | None = None
-    pooled: Quantiles
-    groups: dict[str, Quantiles] = {}
+    pooled: Levels
+    groups: dict[str, Levels] = {}
 
 
 def least_rows(coverage: float) -> int:
@@ -61,8 +69,9 @@ def calibrate(
     """Return the quantiles of the residuals y - prediction, pooled and by `group`.
 
     All are (rows,) on one index, of rows that the predicting model was not fitted on. A group with
-    fewer rows than `wanted.minimum_support`, or than its quantiles need, gets none of its own.
-    Raises EvidenceError for too few rows in all, and for residuals that are not finite.
+    fewer rows than `wanted.minimum_support`, or than its quantiles need, gets none of its own; a
+    group is divided into at most `wanted.levels`, each with as many rows at least. Raises
+    EvidenceError for too few rows in all, and for residuals that are not finite.
     """
     residual = y - prediction
     broken = int((~np.isfinite(residual)).sum())
@@ -73,26 +82,53 @@ def calibrate(
             f"{len(residual):,} here {broken:,} are not finite; look for missing features or too "
             "short a history."
         )
+    rows = pd.DataFrame({"residual": residual, "prediction": prediction})
     groups = {}
     if group is not None:
-        for value, part in residual.groupby(group_labels(group.rename(wanted.by)), sort=True):
+        for value, part in rows.groupby(group_labels(group.rename(wanted.by)), sort=True):
             if len(part) >= max(least, wanted.minimum_support):
-                groups[str(value)] = _quantiles(part, wanted.coverage)
-    pooled = _quantiles(residual, wanted.coverage)
-    return ConformalIntervals(coverage=wanted.coverage, by=wanted.by, pooled=pooled, groups=groups)
+                groups[str(value)] = _levels(part, wanted)
+    return ConformalIntervals(
+        coverage=wanted.coverage, by=wanted.by, pooled=_levels(rows, wanted), groups=groups
+    )
 
 
-def _quantiles(residual: "pd.Series[float]", coverage: float) -> Quantiles:
+def _levels(rows: pd.DataFrame, wanted: Calibration) -> Levels:
+    """Return the quantiles of about equally many rows each, from the lowest predictions up."""
+    edges = _edges(rows["prediction"].to_numpy(dtype=np.float64), wanted)
+    level = np.searchsorted(edges, rows["prediction"].to_numpy(), side="left")
+    return tuple(
+        _quantiles(rows["residual"].to_numpy()[level == place], wanted.coverage, upto)
+        for place, upto in enumerate([*edges, None])
+    )
+
+
+def _edges(prediction: FloatArray, wanted: Calibration) -> list[float]:
+    """Return the predictions at which levels end, the last one left out.
+
+    Equal predictions stay together; an edge that would leave too few rows on a side is left out.
+    """
+    least = max(least_rows(wanted.coverage), wanted.minimum_support)
+    ordered, edges, start = np.sort(prediction), [], 0
+    for share in np.arange(1, wanted.levels) / wanted.levels:
+        edge = ordered[max(0, ceil(round(len(ordered) * share, 9)) - 1)]
+        end = int(np.searchsorted(ordered, edge, side="right"))
+        if end - start >= least and len(ordered) - end >= least:
+            edges.append(float(edge))
+            start = end
+    return edges
+
+
+def _quantiles(residual: FloatArray, coverage: float, upto: float | None) -> Quantiles:
     """Return the quantiles that leave half of the rest in each tail, corrected for finite samples.
 
     Of n residuals the ceil((n + 1) (1 - a / 2))-th smallest, and from the other end the same: a new
     one is as likely to fall into each of the n + 1 gaps between them.
     """
-    ordered = np.sort(residual.to_numpy(dtype=np.float64))
-    n = len(ordered)
+    ordered, n = np.sort(residual), len(residual)
     # rounded, or 0.95 * 20 would be a hair above 19
     rank = ceil(round((n + 1) * (1 + coverage) / 2, 9))
-    return Quantiles(low=float(ordered[n - rank]), high=float(ordered[rank - 1]), rows=n)
+    return Quantiles(low=float(ordered[n - rank]), high=float(ordered[rank - 1]), rows=n, upto=upto)
 
 
 def bounds(
@@ -103,11 +139,17 @@ def bounds(
     `group` holds each row's value of the column `intervals.by`; one that has no quantiles of its
     own, being unknown or too small at the training, and all without `group`, take the pooled ones.
     """
-    low = np.full(len(prediction), intervals.pooled.low)
-    high = np.full(len(prediction), intervals.pooled.high)
+    low, high = _ends(intervals.pooled, prediction)
     if group is not None:
         labels = group_labels(group.rename(intervals.by))
-        for value, quantiles in intervals.groups.items():
+        for value, levels in intervals.groups.items():
             is_here = (labels == value).to_numpy()
-            low[is_here], high[is_here] = quantiles.low, quantiles.high
-    return prediction + low, prediction + high
+            low[is_here], high[is_here] = _ends(levels, prediction[is_here])
+    return low, high
+
+
+def _ends(levels: Levels, prediction: FloatArray) -> tuple[FloatArray, FloatArray]:
+    edges = [level.upto for level in levels if level.upto is not None]
+    place = np.searchsorted(edges, prediction, side="left")
+    low, high = (np.array([getattr(level, end) for level in levels]) for end in ("low", "high"))
+    return prediction + low[place], prediction + high[place]

@@ -453,7 +453,7 @@ def interval_coverage(card: ModelCard, evaluation: Evaluation) -> bytes:
         axes.legend(loc="lower left", frameon=False)
     axes.set_yticks(range(len(lines)), [name for name, *_ in lines])
     axes.set_ylim(len(lines) - 0.4, -0.6)
-    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.xaxis.set_major_formatter("{x:.1%}")
     axes.set_xlabel("share of the values that came that lay inside")
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.25)

@@ -505,6 +505,9 @@ class Calibration(Document):
     by: str | None = Field(
         default=None, description="a feature, or the entity: each of its values is a group"
     )
+    levels: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=1, description="parts of a group, by the predicted value, with intervals apart"
+    )
     minimum_support: Annotated[int, Field(ge=1)] = Field(
         default=200, description="smaller groups take the intervals of all, and are not judged"
     )

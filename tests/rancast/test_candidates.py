@@ -183,10 +183,10 @@ def test_intervals_rest_on_training_rows_that_the_model_had_not_seen() -> None:
     found = fit(frame, ridge, view)
     intervals = found.card.intervals
     assert intervals is not None and set(intervals.groups) == {"4G", "5G", "LTE"}
-    wide, narrow = intervals.groups["5G"], intervals.groups["4G"]
+    (wide,), (narrow,) = intervals.groups["5G"], intervals.groups["4G"]
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
     train = frame[frame["split"] == "train"]
-    assert intervals.pooled.rows == pytest.approx(len(train) / 3, abs=4)
+    assert intervals.pooled[0].rows == pytest.approx(len(train) / 3, abs=4)
     shown = found.predictions
     assert list(shown)[:6] == ["entity", "time", "y", "prediction", "low", "high"]
     inside = shown["y"].between(shown["low"], shown["high"])

@@ -23,9 +23,9 @@ def residuals(*values: float) -> tuple[pd.Series, pd.Series]:
 def test_each_tail_has_its_own_quantile() -> None:
     """Of the residuals 1 to 19 the 1st and the 19th make a 90 % interval, without rounding up."""
     found = calibrate(*residuals(*range(1, 20)), None, Calibration(coverage=0.9))
-    assert found.pooled == Quantiles(low=1.0, high=19.0, rows=19) and found.groups == {}
+    assert found.pooled == (Quantiles(low=1.0, high=19.0, rows=19),) and found.groups == {}
     found = calibrate(*residuals(*range(1, 40)), None, Calibration(coverage=0.9))
-    assert found.pooled == Quantiles(low=2.0, high=38.0, rows=39)
+    assert found.pooled == (Quantiles(low=2.0, high=38.0, rows=39),)
     low, high = bounds(found, np.array([50.0, 0.0]), None)
     assert (low.tolist(), high.tolist()) == ([52.0, 2.0], [88.0, 38.0])
 
@@ -37,7 +37,7 @@ def test_fewer_rows_than_a_finite_interval_needs_are_no_evidence(
     """One residual below the least number is refused; with that number the interval is finite."""
     wanted = Calibration(coverage=coverage)
     assert least_rows(coverage) == least
-    assert calibrate(*residuals(*range(least)), None, wanted).pooled.high == least - 1
+    assert calibrate(*residuals(*range(least)), None, wanted).pooled[0].high == least - 1
     with pytest.raises(EvidenceError, match=f"at least {least} finite residuals"):
         calibrate(*residuals(*range(least - 1)), None, wanted)
 
@@ -54,15 +54,36 @@ def test_groups_have_intervals_of_their_own_where_they_are_large_enough() -> Non
     group = pd.Series(["5G"] * 40 + ["4G"] * 10 + [None] * 20, dtype="str")
     found = calibrate(y, prediction, group, BY)
     assert found.groups == {
-        "5G": Quantiles(low=-1.0, high=1.0, rows=40),
-        "missing": Quantiles(low=9.0, high=9.0, rows=20),
+        "5G": (Quantiles(low=-1.0, high=1.0, rows=40),),
+        "missing": (Quantiles(low=9.0, high=9.0, rows=20),),
     }
-    assert found.pooled == Quantiles(low=-7.0, high=9.0, rows=70)
+    assert found.pooled == (Quantiles(low=-7.0, high=9.0, rows=70),)
     asked = pd.Series(["5G", "4G", "6G", None], index=[7, 7, 8, 9], dtype="str")
     low, high = bounds(found, np.array([10.0, 20.0, 30.0, 40.0]), asked)
     assert low.tolist() == [9.0, 13.0, 23.0, 49.0] and high.tolist() == [11.0, 29.0, 39.0, 49.0]
     strict = BY.model_copy(update={"minimum_support": 41})
     assert calibrate(y, prediction, group, strict).groups == {}
+
+
+def test_levels_of_the_prediction_have_intervals_of_their_own() -> None:
+    """Of small predictions the errors are small; an edge belongs to the level below it."""
+    prediction = pd.Series(np.arange(80) % 4, dtype="float64")
+    y = prediction + [-1.0, 1.0] * 20 * 2
+    y[prediction >= 2] = prediction + 10 * (y - prediction)
+    wanted = Calibration(coverage=0.9, levels=2, minimum_support=19)
+    found = calibrate(y, prediction, None, wanted)
+    assert found.pooled == (
+        Quantiles(low=-1.0, high=1.0, rows=40, upto=1.0),
+        Quantiles(low=-10.0, high=10.0, rows=40),
+    )
+    low, high = bounds(found, np.array([-5.0, 1.0, 1.1, 99.0]), None)
+    assert low.tolist() == [-6.0, 0.0, -8.9, 89.0] and high.tolist() == [-4.0, 2.0, 11.1, 109.0]
+    # equal predictions stay together, and no level has fewer than 19 rows
+    for levels, rows in ((4, [20, 20, 20, 20]), (3, [40, 20, 20]), (20, [20, 20, 20, 20])):
+        cut = calibrate(y, prediction, None, wanted.model_copy(update={"levels": levels})).pooled
+        assert [level.rows for level in cut] == rows
+    same = calibrate(y, prediction * 0, None, wanted)
+    assert [level.rows for level in same.pooled] == [80]
 
 
 def test_quantiles_go_through_json_unchanged() -> None:
@@ -85,7 +106,7 @@ def test_exchangeable_rows_are_held_as_promised(seed: int, coverage: float, size
     held = []
     for _ in range(300):
         drawn = random.lognormal(size=size + 100)
-        found = calibrate(*residuals(*drawn[:size]), None, Calibration(coverage=coverage)).pooled
+        found = calibrate(*residuals(*drawn[:size]), None, Calibration(coverage=coverage)).pooled[0]
         new = drawn[size:]
         held.append(np.mean((new >= found.low) & (new <= found.high)))
     slack = 4 * np.std(held) / np.sqrt(len(held))

@@ -100,7 +100,7 @@ def test_intervals_have_two_pictures_more() -> None:
     wanted = Intervals(coverage=0.9, by="technology")
     found = evaluate(frame, "regression", ("mae",), seed=1)
     quantiles = Quantiles(low=-0.15, high=0.15, rows=50)
-    made = ConformalIntervals(coverage=0.9, by="technology", pooled=quantiles)
+    made = ConformalIntervals(coverage=0.9, by="technology", pooled=(quantiles,))
     drawn = plots.for_candidate(
         frame,
         card("regression", intervals=made),

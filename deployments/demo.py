@@ -185,6 +185,8 @@ def tell_training(outcome: TrainingOutcome, settings: Settings) -> None:
     say(f"\n  MLflow: experiment and model {outcome.use_case}, run {outcome.run_id}, with plots")
     say(f"  at {settings.tracking}")
     say(f"  model: {settings.lake}/{outcome.model.uri}")
+    if outcome.report is not None:
+        say(f"  report, open it in a browser: {settings.lake}/{outcome.report.uri}")
 
 
 if __name__ == "__main__":

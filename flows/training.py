@@ -11,6 +11,7 @@ from rancast.calls import (
     evaluate_call,
     features_call,
     fit_call,
+    report_call,
     table_call,
 )
 from rancast.datasets import Dataset, load_dataset
@@ -36,6 +37,7 @@ from tasks.catalogue import (
     evaluate_predictions,
     fit_candidate,
     judge,
+    report_training,
     score_baselines,
     score_champion,
 )
@@ -107,7 +109,7 @@ def _settle(this: Training) -> TrainingOutcome:
     is_rerun = champion.is_already(best)
     decision = None if is_rerun else champion.respected(_judge(this, best, champion))
 
-    tracked = track_training(this)
+    tracked = track_training(this, _report(this, decision))
     version = register_candidate(this, best, tracked)
     pointer = apply_decision(this, best, version, champion, decision)
     outcome = conclude(this, best, decision, pointer, tracked, version)
@@ -267,3 +269,11 @@ def _judge(this: Training, best: Fit, champion: FoundChampion) -> Decision:
         place=case.name,
     )
     return made.fact("data", Decision)
+
+
+def _report(this: Training, decision: Decision | None) -> Reference | None:
+    """Make the interactive report; a rerun that decides nothing keeps the one there is."""
+    if decision is None:
+        return None
+    made = report_training(**report_call(this, decision), place=this.use_case.name)
+    return made["data"]

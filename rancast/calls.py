@@ -7,10 +7,14 @@ from typing import Any
 from rancast.audit import view_of
 from rancast.audit_future import audited_days
 from rancast.datasets import Dataset
+from rancast.decisions import Decision
 from rancast.joins import Other
 from rancast.judging import judge_view
 from rancast.manifests import PartitionManifest
 from rancast.references import Reference
+from rancast.tables import TableSummary
+from rancast.training_report import ReportFacts
+from rancast.trainings import Training
 from rancast.use_cases import Candidate, UseCase
 from rancast.windows import Delivered, days_back, looking_back
 
@@ -102,6 +106,31 @@ def baselines_call(use_case: UseCase, table: Reference) -> Arguments:
 def evaluate_call(use_case: UseCase, predictions: Reference, threshold: float | None) -> Arguments:
     """What `evaluate_predictions` takes."""
     return {"predictions": predictions, "view": judge_view(use_case), "threshold": threshold}
+
+
+def report_call(training: Training, decision: Decision | None) -> Arguments:
+    """What `report_training` takes: the best candidate's frames, the baselines', and the facts."""
+    best, case = training.best, training.use_case
+    outputs, baselines = best.made.outputs, sorted(training.baselines.outputs.items())
+    return {
+        "predictions": outputs["predictions"],
+        "importance": outputs.get("importance"),
+        "dependence": outputs.get("dependence"),
+        "baselines": [frame for _, frame in baselines],
+        "facts": ReportFacts(
+            use_case=case.name,
+            description=case.description,
+            problem=case.problem,
+            metric=case.metric,
+            end=training.end.isoformat(),
+            table=training.table.fact("summary", TableSummary),
+            entries=(*(fit.entry for fit in training.fits), *training.baseline_entries),
+            # a model's bytes differ at each fit, and the page has no use for them
+            card=best.card.model_copy(update={"model_sha256": ""}),
+            baselines=tuple(name for name, _ in baselines),
+            decision=decision,
+        ),
+    }
 
 
 def _other(delivered: Delivered, days: Sequence[PartitionManifest]) -> Other:

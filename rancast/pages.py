@@ -233,7 +233,10 @@ def _comparisons(decision: Decision) -> list[str]:
     rows = [
         _comparison_row(name, found, decision, verdicts)
         for name, found in sorted(
-            decision.comparisons.items(), key=lambda item: item[0], reverse=True
+            decision.comparisons.items(),
+            # the champion first, then the baselines
+            key=lambda item: (item[0].startswith("version "), item[0]),
+            reverse=True,
         )
     ]
     return table(columns, rows, numbers="rows")
@@ -290,6 +293,9 @@ def decision_page(outcome: TrainingOutcome, links: Mapping[str, str]) -> str:
         lines += ["", f"Leakage audit of its table: {escape(outcome.audited)}"]
     lines += ["", "### Where it is", ""]
     lines += [f"- {link(title, place)}" for title, place in links.items()]
+    if outcome.report is not None:
+        where = "a file to open in a browser, and `report.html` of the run in MLflow"
+        lines.append(f"- the interactive report: {code(outcome.report.uri)} in the lake, {where}")
     lines += [
         f"- the model's file in the lake: {code(outcome.model.uri)}",
         f"- how it was made: {code(f'ledger/steps/{outcome.fingerprint}.json')}",

@@ -56,8 +56,6 @@ METRIC_NAMES = {
 CURVE_POINTS = 1_500
 TOP_FEATURES = 20
 INTERVAL_DAYS = 3
-EXPLORE_POINTS = 2_000
-EXPLORE_ENTITIES = 8
 COVERAGE_TICKS = 12
 
 
@@ -538,64 +536,6 @@ def coverage_by_day(
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="x", visible=False)
     return _png(figure)
-
-
-def explore_html(predictions: pd.DataFrame, title: str = "Predicted and actual") -> str:
-    """Return one self-contained page (about 5 MB) to zoom into predicted and actual over time.
-
-    Shows the mean of all entities and the `EXPLORE_ENTITIES` most varied ones, each downsampled to
-    at most `EXPLORE_POINTS` points by means over equal times.
-    """
-    import plotly.graph_objects as go
-
-    spread = predictions.groupby("entity")["y"].std().fillna(0).sort_index()
-    hardest = spread.sort_values(ascending=False, kind="stable").index[:EXPLORE_ENTITIES]
-    chosen = {"mean of all entities": predictions} | {
-        str(entity): predictions[predictions["entity"] == entity] for entity in hardest
-    }
-    figure = go.Figure()
-    for place, (name, rows) in enumerate(chosen.items()):
-        thin = _downsample(rows)
-        for column, label, colour in (("y", "actual", ACTUAL), ("prediction", "predicted", MODEL)):
-            figure.add_scatter(
-                x=pd.DatetimeIndex(thin.index).strftime("%Y-%m-%d %H:%M:%S").tolist(),
-                y=thin[column].round(6).tolist(),
-                mode="lines",
-                name=f"{label}: {name}",
-                line={"color": colour, "width": 1.2},
-                visible=place == 0,
-            )
-    figure.update_layout(
-        title=title,
-        template="plotly_white",
-        updatemenus=[{"buttons": _buttons(list(chosen)), "x": 1, "xanchor": "right", "y": 1.12}],
-        xaxis={"title": "time (UTC)", "rangeslider": {"visible": True}},
-        legend={"orientation": "h", "y": -0.35},
-    )
-    html: str = figure.to_html(include_plotlyjs=True, full_html=True, div_id="explore")
-    return html
-
-
-def _buttons(names: list[str]) -> list[dict[str, Any]]:
-    """Return plotly's menu in which each name shows its own pair of lines and hides the others."""
-    return [
-        {
-            "label": name,
-            "method": "update",
-            "args": [{"visible": [line // 2 == place for line in range(2 * len(names))]}],
-        }
-        for place, name in enumerate(names)
-    ]
-
-
-def _downsample(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return y and prediction, averaged over equal times so that at most so many points stay."""
-    first, last = rows["time"].min(), rows["time"].max()
-    step = max((last - first) / (EXPLORE_POINTS - 1), pd.Timedelta("1us"))
-    place = (rows["time"] - first) // step
-    values = rows.groupby(place)[["y", "prediction"]].mean()
-    values.index = rows.groupby(place)["time"].min()
-    return values
 
 
 # --- what all pictures share ------------------------------------------------------------------

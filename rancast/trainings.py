@@ -132,10 +132,14 @@ class Training(Document):
 
 
 class Tracked(Document):
-    """The MLflow runs of one training: the parent, and one per candidate by name."""
+    """The MLflow runs of one training: the parent, and one per candidate by name.
+
+    `report` is its interactive report in the lake: that of the present run, else the first one.
+    """
 
     run_id: str
     candidates: dict[str, str]
+    report: Reference | None = None
 
 
 class TrainingOutcome(Document):
@@ -161,6 +165,7 @@ class TrainingOutcome(Document):
     run_id: str
     computed: int
     model: Reference
+    report: Reference | None = None
     asked: str | None = None
     audited: str = ""
 
@@ -192,6 +197,7 @@ def conclude(
         computed=sum(not made.is_reused for made in training.made),
         model=best.made["model"],
         audited=training.audited,
+        report=tracked.report,
     )
 
 

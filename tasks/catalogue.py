@@ -1,6 +1,6 @@
 """Every step by name: which function it is, and where in the lake its outputs go."""
 
-from rancast import audit, candidates, features, judging, tables
+from rancast import audit, candidates, features, judging, tables, training_report
 from tasks import validation
 from tasks.steps import Step, as_task
 
@@ -78,3 +78,12 @@ evaluate_predictions = as_task(
 )
 
 judge = as_task(Step("judge", judging.judge, {}), "judge {place}")
+
+report_training = as_task(
+    Step(
+        "report_training",
+        training_report.build,
+        {"data": "reports/training/{place}/{sha256}.html"},
+    ),
+    "report on {place}",
+)

@@ -12,6 +12,7 @@ from rancast.documents import digest
 from rancast.errors import ModelRefused
 from rancast.evaluation import Evaluation
 from rancast.models import ModelCard
+from rancast.references import Reference
 from rancast.settings import load_settings
 from rancast.trainings import Fit, Tracked, Training
 from tasks.redaction import redacted
@@ -28,22 +29,26 @@ from tasks.stores import open_lake, open_ledger
     retry_condition_fn=may_pass,
 )
 @redacted
-def track_training(training: Training) -> Tracked:
+def track_training(training: Training, report: Reference | None) -> Tracked:
     """Log one training to MLflow: a parent run, and a nested one per candidate with its model.
 
     A training that was tracked before only gets a tag for the present flow run.
+
+    Args:
+        training: its fits and baselines.
+        report: its interactive report, None on a rerun that has nothing new to report.
     """
     ledger, registry = open_ledger(), Registry(load_settings().tracking)
     place = f"mlflow/trainings/{training.use_case.name}/{training.key}"
     pinned = ledger.pinned(place)
     if pinned is None:
-        pinned = ledger.pin(place, _track(registry, training).model_dump(mode="json"))
+        pinned = ledger.pin(place, _track(registry, training, report).model_dump(mode="json"))
     tracked = Tracked.model_validate(pinned)
     if flow_run.id:
         registry.tag_run(
             tracked.run_id, {f"rancast.flow_run.{flow_run.id}": training.end.isoformat()}
         )
-    return tracked
+    return tracked.model_copy(update={"report": report or tracked.report})
 
 
 @task(
@@ -96,7 +101,7 @@ def _place(use_case: str, fingerprint: str) -> str:
     return f"mlflow/models/{use_case}/{fingerprint}"
 
 
-def _track(registry: Registry, training: Training) -> Tracked:
+def _track(registry: Registry, training: Training, report: Reference | None) -> Tracked:
     ledger, name = open_ledger(), training.use_case.name
     at = datetime.combine(training.end, datetime.min.time(), UTC)
     at_ms = int(at.timestamp() * 1000)
@@ -117,8 +122,9 @@ def _track(registry: Registry, training: Training) -> Tracked:
         for entry in training.baseline_entries
         for metric, interval in entry.evaluation.metrics.items()
     }
-    registry.track_candidate(parent, {"use_case": name}, baselines, {}, _overview(training), at_ms)
-    return Tracked(run_id=parent, candidates=runs)
+    overview = _overview(training, report)
+    registry.track_candidate(parent, {"use_case": name}, baselines, {}, overview, at_ms)
+    return Tracked(run_id=parent, candidates=runs, report=report)
 
 
 def _model(fit: Fit) -> tuple[bytes, ModelCard, Any]:
@@ -138,29 +144,31 @@ def _plots(training: Training, fit: Fit) -> dict[str, bytes]:
     return {f"plots/{name}": data for name, data in drawn.items()}
 
 
-def _overview(training: Training) -> dict[str, bytes]:
-    """Draw the leaderboard, and a page to zoom into what the best candidate predicted."""
+def _overview(training: Training, report: Reference | None) -> dict[str, bytes]:
+    """Return the leaderboard as a picture, and the interactive report."""
     candidates = {fit.entry.name: fit.entry.evaluation for fit in training.fits}
     baselines = {entry.name: entry.evaluation for entry in training.baseline_entries}
-    best = training.best
-    title = f"{training.use_case.name}: predicted and actual, {best.entry.name}"
-    page = plots.explore_html(load_frame(best.made["predictions"]), title)
-    return {
-        "leaderboard.png": plots.leaderboard(candidates, baselines, training.use_case.metric),
-        "explore.html": page.encode(),
-    }
+    board = plots.leaderboard(candidates, baselines, training.use_case.metric)
+    page = {} if report is None else {"report.html": open_lake().read(report.uri)}
+    return {"leaderboard.png": board, **page}
 
 
 def _params(fit: Fit) -> dict[str, Any]:
     card = fit.card
     chosen = {f"model.{name}": value for name, value in card.params.items()}
-    return chosen | {
-        "candidate": card.candidate,
-        "estimator": card.estimator,
-        "threshold": card.threshold,
-        "train_end": card.train_end,
-        "refit": card.refit,
-    }
+    kept = card.selected
+    selected = {} if kept is None else {"features": len(card.features), "selected": len(kept)}
+    return (
+        chosen
+        | {
+            "candidate": card.candidate,
+            "estimator": card.estimator,
+            "threshold": card.threshold,
+            "train_end": card.train_end,
+            "refit": card.refit,
+        }
+        | selected
+    )
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float | None]:

@@ -153,6 +153,7 @@ class Effects:
 
         import rancast.audit
         import rancast.models
+        import rancast.training_report
         import tasks.promotion
         import tasks.tracking
         from rancast.audit_findings import Checked
@@ -164,8 +165,8 @@ class Effects:
         tasks.tracking.plots.for_candidate = lambda *given: {"plot.txt": b"a plot"}
         tasks.tracking.plots.leaderboard = lambda *given: b"a plot"
         tasks.tracking.plots.coverage_by_day = lambda *given: b"a plot"
-        tasks.tracking.plots.explore_html = lambda *given: "a page"
         rancast.audit.check_collapse = lambda *given: Checked((), "left out")
+        rancast.training_report.page = lambda *given: "a page"
 
         def check(model: bytes, card: Any, golden: Any) -> None:
             rancast.models.check_golden(rancast.models.load(model, card.model_sha256), golden, card)

@@ -61,7 +61,7 @@ def in_a_hurry() -> Iterator[None]:
         patch.setattr("rancast.plots.for_candidate", lambda *given: {"plot.txt": b"a plot"})
         patch.setattr("rancast.plots.leaderboard", lambda *given: b"a plot")
         patch.setattr("rancast.plots.coverage_by_day", lambda *given: b"a plot")
-        patch.setattr("rancast.plots.explore_html", lambda *given: "a page")
+        patch.setattr("rancast.training_report.page", lambda *given: "a page")
         patch.setattr("tasks.promotion.verify_in_clean_process", check)
         yield
 

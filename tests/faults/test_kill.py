@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.faults import tiny
-from tests.flows import homes
 from tests.servers import LEAN
 
 ROOT = Path(__file__).parents[2]
@@ -21,15 +20,9 @@ SHARDS = 2
 
 @pytest.fixture()
 def template(tmp_path: Path, mlflow_template: Path) -> Path:
-    """A home with raw files, configuration and a migrated MLflow database.
-
-    It has a day less to train on than usual, which has the same effects as the others.
-    """
+    """A home with raw files, configuration and a migrated MLflow database."""
     home = tmp_path / "template"
     tiny.write_home(home)
-    homes.write_use_case(home, "tiny", history="history: 3d")
-    (first,) = (home / ".local" / "raw" / "kpis").rglob("day=01")
-    shutil.rmtree(first)
     database = home / ".local" / "mlflow" / "mlflow.db"
     database.parent.mkdir(parents=True)
     shutil.copy(mlflow_template, database)

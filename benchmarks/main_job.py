@@ -53,7 +53,7 @@ def prepare(home: Path) -> None:
     """Copy the configuration and write the raw files."""
     for name in ("datasets", "expectations", "use_cases"):
         shutil.copytree(ROOT / name, home / name)
-    for name, data in raw_files(SCALE, ("network_performance",)):
+    for name, data in raw_files(SCALE, ("network_performance", "call_detail_records")):
         path = home / ".local" / "raw" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

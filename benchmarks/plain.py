@@ -51,12 +51,13 @@ def main() -> None:
     from rancast.use_cases import load_use_case
 
     case = load_use_case(home, USE_CASE)
-    dataset = load_dataset(home, case.dataset)
+    datasets = {name: load_dataset(home, name) for name in case.datasets}
+    raw = home / ".local" / "raw"
     with stages.stage("pull"):
-        frame = pull(home / ".local" / "raw" / dataset.name, dataset)
+        frames = {name: pull(raw / name, dataset) for name, dataset in datasets.items()}
     with stages.stage("validate"):
-        by_day = validate(frame, dataset)
-    train(case, dataset, by_day, as_of, home, stages)
+        days = {name: validate(frames[name], dataset) for name, dataset in datasets.items()}
+    train(case, datasets, days, as_of, home, stages)
     trace.stop()
     print(
         json.dumps(
@@ -64,7 +65,7 @@ def main() -> None:
                 "seconds": {name: end - start for name, (start, end) in stages.spans.items()},
                 "peaks_mb": {name: trace.peak_mb([span]) for name, span in stages.spans.items()},
                 "total": time.perf_counter() - STARTED,
-                "rows": len(frame),
+                "rows": sum(map(len, frames.values())),
                 "peak_mb": trace.peak_mb(),
             }
         )
@@ -85,7 +86,8 @@ def pull(raw: Path, dataset: "Dataset") -> "pd.DataFrame":
 
     files = sorted(path for path in raw.rglob("*") if path.is_file())
     frame = pd.concat([pd.read_csv(path, dtype=str) for path in files], ignore_index=True)
-    frame = frame.rename(columns={"packet_loss": "packet_loss_ratio"})
+    names = {raw: name for name in dataset.columns for raw in dataset.aliases_of(name)}
+    frame = frame.rename(columns=names)
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True, errors="coerce")
     frame["timestamp"] = frame["timestamp"].dt.as_unit("us")
     numbers = [name for name, column in dataset.columns.items() if column.type == "float"]
@@ -94,25 +96,30 @@ def pull(raw: Path, dataset: "Dataset") -> "pd.DataFrame":
 
 
 def validate(frame: "pd.DataFrame", dataset: "Dataset") -> dict[date, "pd.DataFrame"]:
-    """Return the rows that pass the suite's row expectations, by day."""
-    good = (
-        frame["latency_ms"].between(0, 10_000)
-        & frame["packet_loss_ratio"].between(0, 1)
-        & frame["throughput_mbps"].between(0, 10_000)
-        & frame["signal_strength_dbm"].between(-140, -20)
-        & frame["cell_id"].str.fullmatch(r"[A-Za-z0-9_.:/-]{1,64}")
-        & frame["timestamp"].notna()
-    )
+    """Return the rows that pass the row expectations of the reports' suite, by day.
+
+    Of any other dataset only the key is looked at.
+    """
+    good = frame[list(dataset.key)].notna().all(axis="columns") & frame["timestamp"].notna()
+    if dataset.name == "network_performance":
+        good &= (
+            frame["latency_ms"].between(0, 10_000)
+            & frame["packet_loss_ratio"].between(0, 1)
+            & frame["throughput_mbps"].between(0, 10_000)
+            & frame["signal_strength_dbm"].between(-140, -20)
+            & frame["cell_id"].str.fullmatch(r"[A-Za-z0-9_.:/-]{1,64}")
+        )
     curated = frame[good].drop_duplicates(list(dataset.key), keep="last")
     curated = curated.sort_values(list(dataset.key))[list(dataset.columns)]
-    curated = curated.astype({"cell_id": "str", "connection_type": "str"})
+    texts = [name for name, column in dataset.columns.items() if column.type == "string"]
+    curated = curated.astype(dict.fromkeys(texts, "str"))
     return {day: part for day, part in curated.groupby(curated["timestamp"].dt.date)}
 
 
 def train(
     case: "UseCase",
-    dataset: "Dataset",
-    by_day: dict[date, "pd.DataFrame"],
+    datasets: dict[str, "Dataset"],
+    days: dict[str, dict[date, "pd.DataFrame"]],
     as_of: date,
     home: Path,
     stages: Stages,
@@ -121,10 +128,11 @@ def train(
     from rancast import baselines, candidates, tables
     from rancast.judging import evaluate_predictions, judge_view
 
+    dataset, own = datasets[case.dataset], list(days[case.dataset].values())
     with stages.stage("features"):
-        built = build_features(case, dataset, by_day)
+        built = build_features(case, datasets, days)
     with stages.stage("table"):
-        table, _ = tables.assemble(built, list(by_day.values()), case.table_view(), dataset, as_of)
+        table, _ = tables.assemble(built, own, case.table_view(), dataset, as_of)
     with stages.stage("fit"):
         fits = [candidates.fit(table, candidate, case.fit_view()) for candidate in case.candidates]
     with stages.stage("evaluate"):
@@ -140,19 +148,31 @@ def train(
 
 
 def build_features(
-    case: "UseCase", dataset: "Dataset", by_day: dict[date, "pd.DataFrame"]
+    case: "UseCase",
+    datasets: dict[str, "Dataset"],
+    days: dict[str, dict[date, "pd.DataFrame"]],
 ) -> list["pd.DataFrame"]:
     """Build the features of each day from the days that they look back on."""
     from rancast import features
+    from rancast.joins import Other
+    from rancast.windows import days_back
 
-    view = case.feature_view()
-    back = timedelta(days=features.lookback_days(view, dataset))
-    return [
-        features.build(
-            [by_day[one] for one in by_day if day - back <= one <= day], view, dataset, day
-        )
-        for day in sorted(by_day)
-    ]
+    own, built = case.dataset, []
+    for day in sorted(days[own]):
+        seen = {name: _before(days[name], day, days_back(case, datasets[name])) for name in days}
+        others = {
+            name: Other(dataset=datasets[name], days=tuple(seen[name]))
+            for name in case.datasets[1:]
+        }
+        joined = {name: list(seen[name].values()) for name in others}
+        given = list(seen[own].values()), case.feature_view(), datasets[own], day
+        built.append(features.build(*given, joined, others))
+    return built
+
+
+def _before(by_day: dict[date, "pd.DataFrame"], day: date, back: int) -> dict[date, "pd.DataFrame"]:
+    first = day - timedelta(days=back)
+    return {one: frame for one, frame in by_day.items() if first <= one <= day}
 
 
 def track(

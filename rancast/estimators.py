@@ -40,6 +40,7 @@ def build_pipeline(
     Raises ConfigurationError for an unknown estimator or parameter, with the known ones.
     """
     from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder
 
@@ -48,7 +49,16 @@ def build_pipeline(
     encoder = OneHotEncoder(
         handle_unknown="infrequent_if_exist", max_categories=MAXIMUM_CATEGORIES, sparse_output=False
     )
-    columns = [("numeric", _numeric_steps(candidate), numeric), ("category", encoder, text)]
+    # boosting refuses a column without any value, such as a window over days not delivered; as
+    # zeros it tells nothing, and X keeps its width
+    unknown = [] if candidate.impute else [name for name in numeric if X[name].isna().all()]
+    known = [name for name in numeric if name not in unknown]
+    zeros = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
+    columns = [
+        ("numeric", _numeric_steps(candidate), known),
+        ("unknown", zeros, unknown),
+        ("category", encoder, text),
+    ]
     return Pipeline(
         [
             ("columns", ColumnTransformer([item for item in columns if item[2]])),

@@ -102,7 +102,7 @@ def _sources(columns: Any) -> list[str]:
         if name == "category":
             for column, width in zip(inputs, _widths(transformer), strict=True):
                 sources += [column] * width
-        elif name == "numeric":
+        elif name in ("numeric", "unknown"):
             sources += inputs
     return sources
 

@@ -70,6 +70,16 @@ def test_classifier_without_probabilities_is_refused() -> None:
     assert make_estimator(log_loss, {}, "classification", 1).random_state == 1
 
 
+def test_a_column_without_any_value_tells_nothing() -> None:
+    """Boosting, which takes missing values, is fitted beside it, and predicts when values come."""
+    chosen = candidate("HistGradientBoostingClassifier", params={"min_samples_leaf": 1})
+    nothing = X.assign(load_sum_1d=np.nan)
+    pipeline = build_pipeline(chosen, {}, nothing, "classification", 1)
+    model = fit_pipeline(chosen, pipeline, nothing, Y)
+    expected = fitted(chosen).predict_proba(X)
+    np.testing.assert_array_equal(model.predict_proba(X.assign(load_sum_1d=9.0)), expected)
+
+
 def test_refused_values_are_explained() -> None:
     """A value that scikit-learn refuses becomes an error of the use case."""
     with pytest.raises(ConfigurationError, match="'some': LogisticRegression could not be.*'C'"):

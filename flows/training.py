@@ -17,7 +17,7 @@ from rancast.calls import (
 from rancast.datasets import Dataset, load_dataset
 from rancast.decisions import Decision
 from rancast.evaluation import Evaluation
-from rancast.judging import BaselinePredictions, Entry, Readable, judge_view
+from rancast.judging import Entry, judge_view
 from rancast.models import ModelCard
 from rancast.references import Reference
 from rancast.reruns import Stage, is_forced
@@ -106,13 +106,16 @@ def _settle(this: Training) -> TrainingOutcome:
     """Judge the best candidate, track and register it, and carry the decision out."""
     champion = find_champion(this.use_case.name)
     best = this.best
-    is_rerun = champion.is_already(best)
-    decision = None if is_rerun else champion.respected(_judge(this, best, champion))
+    decision = None
+    if not champion.is_already(best):
+        champion = _score(this, champion)
+        decision = champion.respected(_judge(this, best, champion))
 
     tracked = track_training(this, _report(this, decision))
     version = register_candidate(this, best, tracked)
     pointer = apply_decision(this, best, version, champion, decision)
     outcome = conclude(this, best, decision, pointer, tracked, version)
+    outcome = outcome.describing(best, champion, pointer)
     if decision is not None and decision.needs_approval:
         outcome = ask_for_approval(outcome, champion.pointer)
     show_training(outcome)
@@ -243,24 +246,29 @@ def _evaluate(
     return made.fact("data", Evaluation)
 
 
+def _score(this: Training, champion: FoundChampion) -> FoundChampion:
+    """Have the champion predict the holdout, where there is one that can be read."""
+    if champion.model is None or champion.card is None:
+        return champion
+    made = score_champion(
+        model=champion.model,
+        table=this.table["table"],
+        card=champion.card,
+        slices=this.use_case.fit_view().slices,
+        entity=this.use_case.entity,
+        place=this.use_case.name,
+    )
+    return champion.scored(made)
+
+
 def _judge(this: Training, best: Fit, champion: FoundChampion) -> Decision:
     """Hold the best candidate against the baselines, and against the champion on the same rows."""
     case = this.use_case
-    scored = None
-    if champion.model is not None and champion.card is not None:
-        scored = score_champion(
-            model=champion.model,
-            table=this.table["table"],
-            card=champion.card,
-            slices=case.fit_view().slices,
-            entity=case.entity,
-            place=case.name,
-        )
-        champion = champion.scored(scored.fact("verdict", Readable))
     made = judge(
         candidate=best.made["predictions"],
-        baseline=[this.baselines[name] for name in BaselinePredictions._fields],
-        champion=scored.outputs.get("predictions") if scored else None,
+        baseline=[this.baselines[name] for name in sorted(this.baselines.outputs)],
+        names=tuple(sorted(this.baselines.outputs)),
+        champion=champion.predictions,
         contender=best.contender,
         # of the model that was evaluated; the shipped one may be refitted on the holdout
         train_end=this.table.fact("summary", TableSummary).train.last.isoformat(),

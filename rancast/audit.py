@@ -78,7 +78,8 @@ def audit(
 
     `curated`, and by dataset `joined`, are the partitions that the features of `view.days` were
     made from, or of all days of the table; `others` is what `rancast.features.build` takes. Equal
-    input gives an equal audit. A rule that needs more rows or labels than there are is not checked.
+    input gives an equal audit. A rule that needs more rows or labels than there are is not checked;
+    of a clustering, which has no labels, the rules that are about rows and features are.
     """
     names = [name for name in table.columns if name not in RESERVED]
     material = Material(
@@ -88,7 +89,7 @@ def audit(
         time=table["time"],
         entity=table["entity"],
         part=table["split"],
-        baseline=table["baseline_last_value"],
+        baseline=table.get("baseline_last_value"),
     )
     sources = Sources(curated, joined, others)
     days = view.days or audited_days(sorted(set(table["time"].dt.date)), view)

@@ -129,6 +129,7 @@ def report_call(training: Training, decision: Decision | None) -> Arguments:
             card=best.card.model_copy(update={"model_sha256": ""}),
             baselines=tuple(name for name, _ in baselines),
             decision=decision,
+            clusters=best.clusters,
         ),
     }
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from rancast import alerts, conformal, dependence, models, selection
 from rancast.conformal import ConformalIntervals
+from rancast.cluster_profiles import Clusters, describe
 from rancast.documents import sha256
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.importance import permutation, spread
@@ -20,6 +21,8 @@ from rancast.metrics import FloatArray
 from rancast.models import GOLDEN_ROWS, ModelCard
 from rancast.search import Rows, SearchResult, fit_rows, out_of_fold, search
 from rancast.selection import Kept
+from rancast.silhouettes import with_silhouettes
+from rancast.stability import Stability, stability
 from rancast.use_cases import INTERVAL_COLUMNS, RESERVED, Candidate, FitView
 
 MINIMUM_TRAINING_ROWS = 20
@@ -38,6 +41,10 @@ class FittedCandidate(NamedTuple):
     row per set of parameters; `importance` [feature, importance_mean, importance_std] is in units
     of the metric, largest first; `dependence` is the partial dependence on the first of them, see
     `dependence`.
+
+    Of a clustering `prediction` is the cluster, beside it stand `silhouette` and `stability`,
+    `importance` is the agreement that is lost with the clusters as they are, and `clusters` says
+    what each of them is; it is None for other problems.
     """
 
     model: bytes
@@ -47,6 +54,7 @@ class FittedCandidate(NamedTuple):
     trials: pd.DataFrame
     importance: pd.DataFrame
     dependence: pd.DataFrame
+    clusters: Clusters | None = None
 
 
 def fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCandidate:
@@ -88,7 +96,7 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
         candidate=candidate.name,
         estimator=candidate.estimator,
         params=candidate.params | found.params,
-        features=features,
+        features=tuple(rows.X.columns),
         categories=_categories(rows.X),
         problem=view.problem,
         threshold=_threshold(candidate, found, train, view),
@@ -101,14 +109,21 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
     )
     prediction = models.predict_prepared(evaluated, holdout.X, view.problem)
     importance = permutation(evaluated, holdout.X, holdout.y, view)
+    predictions = _predictions(ordered[is_holdout], prediction, card, view)
+    clusters = None
+    if view.problem == "clustering":
+        entities = ordered.loc[is_train, "entity"]
+        agreed = stability(candidate, found.params, train, entities, holdout, prediction, view)
+        predictions, clusters = _scored(ordered, predictions, agreed)
     return FittedCandidate(
         model=model,
         card=card,
-        predictions=_predictions(ordered[is_holdout], prediction, card, view),
+        predictions=predictions,
         golden=_golden(shipped, holdout, view),
         trials=found.trials,
         importance=importance,
         dependence=_dependence(evaluated, holdout.X, importance, view),
+        clusters=clusters,
     )
 
 
@@ -140,13 +155,16 @@ def holdout_frame(
 
 
 def _labelled_rows(ordered: pd.DataFrame, features: tuple[str, ...], view: FitView) -> Rows:
-    if not features:
-        raise ConfigurationError("the training table has no features; state some in the use case.")
     categories = tuple(
         name
         for name in features
         if name in view.categories or not pd.api.types.is_numeric_dtype(ordered[name].dtype)
     )
+    if view.problem == "clustering":
+        # a technology has no distance to another: categories describe clusters, numbers make them
+        features, categories = tuple(name for name in features if name not in categories), ()
+    if not features:
+        raise ConfigurationError("the training table has no features; state some in the use case.")
     y = ordered["y"].astype("int64" if view.problem == "classification" else "float64")
     return Rows(models.inputs(ordered, features, categories), y, ordered["time"])
 
@@ -169,6 +187,16 @@ def _check_evidence(train: Rows, holdout: Rows, view: FitView) -> None:
             f"{positives:,} of {len(train.y):,} training rows are positive, a single class; take a "
             "longer history, or another target."
         )
+
+
+def _scored(
+    ordered: pd.DataFrame, predictions: pd.DataFrame, agreed: Stability
+) -> tuple[pd.DataFrame, Clusters]:
+    """Return a clustering's holdout rows with their scores, and what its clusters are."""
+    holdout = ordered.loc[ordered["split"] == "holdout", ["entity", "time"]]
+    by_row = holdout.assign(stability=agreed.by_row)
+    predictions = with_silhouettes(predictions, ordered).merge(by_row, validate="1:1")
+    return predictions, describe(ordered, predictions, agreed.by_cluster)
 
 
 def _selected(pipeline: Any, candidate: Candidate, view: FitView) -> Kept:
@@ -223,5 +251,6 @@ def _golden(shipped: Any, holdout: Rows, view: FitView) -> pd.DataFrame:
 def _dependence(
     evaluated: Any, X: pd.DataFrame, importance: pd.DataFrame, view: FitView
 ) -> pd.DataFrame:
-    features = dependence.top_features(importance)
+    # the mean of labels says nothing
+    features = () if view.problem == "clustering" else dependence.top_features(importance)
     return dependence.partial(evaluated, X, features, _categories(X), view.seed)

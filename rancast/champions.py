@@ -23,6 +23,9 @@ class Champion(Document):
     candidate: str
     training_key: str
     train_end: str = Field(description="ISO 8601 time of the last row it was trained on")
+    label_map: dict[int, int] | None = Field(
+        default=None, description="of a clustering: the model's labels to the numbers people know"
+    )
 
 
 class Promotion(Document):
@@ -40,6 +43,11 @@ class Promotion(Document):
     by: str = Field(description="as declared: nobody checks it")
     at: datetime
     flow_run: str | None = Field(default=None, description="the Prefect run that wrote the entry")
+
+    def labelled(self, label_map: dict[int, int] | None) -> "Promotion":
+        """Return this with the numbers of the champion's clusters."""
+        champion = self.champion.model_copy(update={"label_map": label_map})
+        return self.model_copy(update={"champion": champion})
 
 
 class Pointer(Document):
@@ -110,6 +118,12 @@ class Pointer(Document):
             if before.champion.fingerprint == fingerprint:
                 found = entry if entry.kind in ("rollback", "revert") else None
         return None if self.champion.fingerprint == fingerprint else found
+
+    @property
+    def used_labels(self) -> int:
+        """The highest number that a cluster of any champion ever had; 0 where none had one."""
+        maps = [entry.champion.label_map or {} for entry in self.history]
+        return max((number for one in maps for number in one.values()), default=0)
 
     def content(self) -> str:
         """Digest of the history without times and runs, equal for equal sequences of decisions."""

@@ -25,7 +25,7 @@ import pandas as pd
 from rancast.bootstrap import cluster_bootstrap, cluster_codes, percentile_interval
 from rancast.documents import Document
 from rancast.errors import EvidenceError
-from rancast.evaluation import Evaluation, columns_of
+from rancast.evaluation import Evaluation, columns_of, seen_by
 from rancast.groups import group_labels
 from rancast.metrics import FloatArray, Metric, find_metric, greater_is_better
 from rancast.use_cases import Gates, Intervals, Slice
@@ -43,7 +43,11 @@ METRIC_WORDS = {
     "coverage": "coverage of the prediction intervals",
     "interval_width": "mean width of the prediction intervals",
     "interval_score": "interval score",
+    "silhouette": "mean silhouette",
+    "stability": "stability",
 }
+# 1 at best, and zero or negative at worst: what is missing to 1 is a loss
+UP_TO_ONE = ("r2", "silhouette")
 
 
 class SliceComparison(Document):
@@ -153,7 +157,7 @@ def compare(
     found = find_metric(metric)
     comparison = Comparison(metric=metric, confidence=gates.confidence)
     try:
-        rows, counts = _match(candidate, other, _utc(after))
+        rows, counts = _match(seen_by(found, candidate), seen_by(found, other), _utc(after))
         comparison = comparison.model_copy(update=counts)
         return comparison.model_copy(update=_measure(rows, found, gates, seed))
     except EvidenceError as error:
@@ -169,16 +173,18 @@ def relative_improvement(candidate: float, other: float, metric: str) -> float:
     """Return how much better `candidate` is than `other`, as a share of `other`; NaN if undefined.
 
     A loss improves by the share of it that is gone, a score by the share added. R² is 1 minus a
-    loss, and may be zero or negative, so that its improvement is that of 1 - R².
+    loss, and may be zero or negative, so that its improvement is that of 1 - R²; so is that of the
+    silhouette.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return float(_improvement(np.float64(candidate), np.float64(other), metric))
 
 
 def _improvement(candidate: Any, other: Any, metric: str) -> Any:
-    if metric == "r2":
+    if metric in UP_TO_ONE:
         candidate, other = 1 - candidate, 1 - other
-    gain = candidate - other if greater_is_better(metric) and metric != "r2" else other - candidate
+    is_score = greater_is_better(metric) and metric not in UP_TO_ONE
+    gain = candidate - other if is_score else other - candidate
     # 0 / 0 is a tie of two perfect models, x / 0 has no meaning
     return np.where(gain == 0, 0.0, np.where(other > 0, gain / other, np.nan))
 
@@ -602,6 +608,11 @@ def _describe(comparison: Comparison, whose: str) -> str:
         less = "less" if improvement > 0 else "more"
         model = f"{whose}, {_number(other)}"
         return f"{word} {_number(candidate)} leaves {size} {less} unexplained than {model}{worse}"
+    if comparison.metric == "silhouette":
+        # relative to 1 - silhouette: how far rows lie from their cluster, seen from the next one
+        further = "closer to" if improvement > 0 else "further from"
+        model = f"{whose}, {_number(other)}"
+        return f"{word} {_number(candidate)} is {size} {further} the ideal 1 than {model}{worse}"
     direction = "above" if candidate > other else "below"
     model = f"that of {whose}, {_number(other)}"
     return f"{word} {_number(candidate)} is {size} {direction} {model}{worse}"

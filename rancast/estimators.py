@@ -20,7 +20,11 @@ MAXIMUM_CATEGORIES = 64
 ROWS_PER_THREAD = 50_000
 
 # searched first, since listing every estimator imports all of scikit-learn, which takes seconds
-_USUAL_MODULES = ("linear_model", "ensemble", "dummy", "tree")
+_USUAL_MODULES: dict[Problem, tuple[str, ...]] = {
+    "classification": ("linear_model", "ensemble", "dummy", "tree"),
+    "regression": ("linear_model", "ensemble", "dummy", "tree"),
+    "clustering": ("cluster", "mixture"),
+}
 
 # scikit-learn's default stops early by a random validation split, in which neighbouring minutes of
 # a cell fall on both sides, and it switches on with the number of rows
@@ -115,12 +119,9 @@ def make_estimator(
 
 def estimator_class(candidate: Candidate, problem: Problem) -> Any:
     """Return scikit-learn's class by name; raises ConfigurationError with the nearest names."""
-    from sklearn.base import ClassifierMixin, RegressorMixin
-
-    kind = ClassifierMixin if problem == "classification" else RegressorMixin
-    for module in _USUAL_MODULES:
+    for module in _USUAL_MODULES[problem]:
         found = getattr(importlib.import_module(f"sklearn.{module}"), candidate.estimator, None)
-        if isinstance(found, type) and issubclass(found, kind):
+        if isinstance(found, type) and _is_for(found, problem):
             return found
     known = known_estimators(problem)
     if candidate.estimator in known:
@@ -133,12 +134,21 @@ def estimator_class(candidate: Candidate, problem: Problem) -> Any:
     )
 
 
+def _is_for(found: type, problem: Problem) -> bool:
+    """Tell whether a class solves a problem; one that cannot assign new rows makes no clusters."""
+    from sklearn.base import ClassifierMixin, ClusterMixin, RegressorMixin
+
+    if problem == "clustering":
+        is_mixture = found.__module__.startswith("sklearn.mixture.")
+        return (is_mixture or issubclass(found, ClusterMixin)) and hasattr(found, "predict")
+    return issubclass(found, ClassifierMixin if problem == "classification" else RegressorMixin)
+
+
 def known_estimators(problem: Problem) -> dict[str, Any]:
-    """Return all of scikit-learn's classifiers or regressors by name."""
+    """Return all of scikit-learn's estimators for a problem by name."""
     from sklearn.utils.discovery import all_estimators
 
-    kind = "classifier" if problem == "classification" else "regressor"
-    return dict(all_estimators(type_filter=kind))
+    return {name: found for name, found in all_estimators() if _is_for(found, problem)}
 
 
 def refuse_missing_values(candidate: Candidate, pipeline: Any, X: pd.DataFrame) -> None:
@@ -174,7 +184,9 @@ def fit_pipeline(candidate: Candidate, pipeline: Any, X: pd.DataFrame, y: pd.Ser
     is_parallel = "n_jobs" in estimator.get_params() and "ensemble" in type(estimator).__module__
     if is_parallel and "n_jobs" not in candidate.params:
         estimator.set_params(n_jobs=-1)
-    threads = max(1, min(cpu_count(), len(X) // ROWS_PER_THREAD))
+    # threads of k-means add their parts of a centre up in the order in which they end
+    most = 1 if "cluster" in type(estimator).__module__ else cpu_count()
+    threads = max(1, min(most, len(X) // ROWS_PER_THREAD))
     try:
         with threadpool_limits(threads, "openmp"):
             pipeline.fit(X, y)

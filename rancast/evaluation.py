@@ -20,6 +20,8 @@ from rancast.reliability import Reliability, reliability_of
 from rancast.use_cases import INTERVAL_COLUMNS, Problem
 
 KEY_COLUMNS = ("entity", "time", "y", "prediction")
+# what rows of a clustering are scored by, see `silhouettes` and `stability`
+SCORE_COLUMNS = ("silhouette", "stability")
 MAXIMUM_SLICES = 100
 
 
@@ -76,7 +78,7 @@ def evaluate(
     threshold: float | None = None,
     support: Mapping[str, int] | None = None,
 ) -> Evaluation:
-    """Evaluate one model's `predictions` [entity, time, y, prediction, *slice columns].
+    """Evaluate one model's `predictions` [entity, time, y, prediction, *scores, *slice columns].
 
     The first of `metrics` is also computed on each value of each slice column that has at least as
     many rows as `support` says of the column. Metrics at a
@@ -93,7 +95,8 @@ def evaluate(
     missing: dict[str, str] = {}
     for metric in found:
         try:
-            values[metric.name] = interval_of(metric, predictions, clusters, seed, confidence)
+            rows = seen_by(metric, predictions)
+            values[metric.name] = interval_of(metric, rows, clusters, seed, confidence)
         except EvidenceError as error:
             missing[metric.name] = str(error)
     notes = [
@@ -115,6 +118,18 @@ def evaluate(
         notes=tuple(notes + slice_notes),
         reliability=_reliability(predictions, problem),
     )
+
+
+def seen_by(metric: Metric, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions in whose column `prediction` stands what `metric` is computed of.
+
+    Raises EvidenceError where they lack that column.
+    """
+    if metric.column == "prediction":
+        return predictions
+    if metric.column not in predictions.columns:
+        raise EvidenceError(f"these predictions have no {metric.name}: it was not measured.")
+    return predictions.assign(prediction=predictions[metric.column])
 
 
 def columns_of(predictions: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
@@ -186,7 +201,7 @@ def _slices(
     """Score each value of each slice column; at most the largest `MAXIMUM_SLICES` of a column."""
     scores: list[SliceScore] = []
     notes: list[str] = []
-    known = [*KEY_COLUMNS, *INTERVAL_COLUMNS]
+    known = [*KEY_COLUMNS, *INTERVAL_COLUMNS, *SCORE_COLUMNS]
     for column in predictions.columns.drop(known, errors="ignore"):
         labels = group_labels(predictions[column])
         sizes = labels.value_counts().sort_index().sort_values(ascending=False, kind="stable")
@@ -208,7 +223,7 @@ def _slice_score(
     try:
         if len(rows) < least:
             raise EvidenceError(f"too few rows: {len(rows):,}, needed are {least:,}")
-        score = metric(*columns_of(rows))
+        score = metric(*columns_of(seen_by(metric, rows)))
     except EvidenceError as error:
         reason = str(error)
     return SliceScore(

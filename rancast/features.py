@@ -36,6 +36,7 @@ from rancast.use_cases import (
     CalendarPart,
     FeatureView,
     History,
+    Profile,
     busy_hour_names,
     history_name,
     lag_name,
@@ -50,7 +51,8 @@ Column = tuple[str, Floats | NDArray[np.object_]]
 
 def lookback_days(view: FeatureView, dataset: Dataset) -> int:
     """Return how many whole days before a day its features need of the use case's own dataset."""
-    days = [part.days * DAY for part in view.features.history]
+    parts: tuple[History | Profile, ...] = (*view.features.history, *view.features.profile)
+    days = [part.days * DAY for part in parts]
     busy = view.features.busy_hour
     if (
         busy is not None and busy.dataset is None
@@ -111,6 +113,7 @@ def build(
         **dict(_numeric_features(grid, view)),
         **dict(_history(past, grid, view, dataset, start)),
         **dict(_history(summed, grid, view, dataset, start, of_kpis=True)),
+        **dict(_profiles(past, grid, view, dataset, start)),
         **dict(_busy_hour(past, grid, view, dataset)),
         **dict(_busy_hour_of_events(grid, view, joined, others)),
         **dict(joins.columns(grid.entity, pd.Series(grid.time), view, joined, others)),
@@ -299,6 +302,40 @@ def _history_columns(
         for column in columns:
             values = found[column].to_numpy(dtype=np.float64)
             yield history_name(column, statistic, part), values
+
+
+def _profiles(
+    past: pd.DataFrame, grid: _Grid, view: FeatureView, dataset: Dataset, start: pd.Timestamp
+) -> Iterator[Column]:
+    """Yield what hours of the day are, over whole earlier UTC days, as multiples of all hours."""
+    entity = grid.axis.entity(grid.slots[grid.chosen])
+    for part in view.features.profile:
+        at = past[dataset.time.column]
+        rows = past[(at >= start - part.days * DAY) & (at < start)]
+        local = rows[dataset.time.column].dt.tz_convert(view.features.timezone).dt
+        names = _with_parts(part.columns, rows)
+        values = pd.DataFrame({name: numbers(rows[name]) for name in names}, index=rows.index)
+        columns, own = list(part.columns), rows[view.entity]
+        level = _means(values.groupby(own), columns).reindex(entity).to_numpy()
+        hours = _means(values.groupby([own, local.hour // part.hours]), columns)
+        for block in part.blocks:
+            shares = quotient(_of_group(hours, block, entity), level)
+            yield from ((part.name(name, block), shares[:, i]) for i, name in enumerate(columns))
+        if part.weekend:
+            days = _means(values.groupby([own, (local.dayofweek >= 5).astype(int)]), columns)
+            shares = quotient(_of_group(days, 1, entity), _of_group(days, 0, entity))
+            yield from ((part.name(name, None), shares[:, i]) for i, name in enumerate(columns))
+
+
+def _means(grouped: Any, columns: list[str]) -> pd.DataFrame:
+    """Return the mean of each column in each group, of ratios that of their parts."""
+    return _with_ratios(grouped.mean(), grouped.sum, columns)[columns]
+
+
+def _of_group(found: pd.DataFrame, group: int, entity: "pd.Index[Any]") -> Floats:
+    """Return the values of one group of each entity, NaN where it has none: (entities, columns)."""
+    wanted = pd.MultiIndex.from_arrays([entity, np.full(len(entity), group)])
+    return found.reindex(wanted).to_numpy(dtype=np.float64)
 
 
 def _with_parts(columns: Iterable[str], rows: pd.DataFrame) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from rancast import baselines, models
+from rancast import baselines, groupings, models
+from rancast.cluster_profiles import Clusters, describe
 from rancast.decisions import Contender, Decision, Incumbent, Vacancy, compare, decide
 from rancast.documents import Document, Duration
 from rancast.errors import DataError, ModelRefused
@@ -18,6 +19,7 @@ from rancast.evaluation import Evaluation, evaluate
 from rancast.interval_scores import with_intervals
 from rancast.metrics import greater_is_better
 from rancast.models import ModelCard
+from rancast.silhouettes import with_silhouettes
 from rancast.use_cases import METRICS, METRICS_AT_THRESHOLD, Gates, Intervals, Problem, UseCase
 
 
@@ -57,12 +59,18 @@ class ChampionState(Document):
 
 
 class BaselinePredictions(NamedTuple):
-    """Holdout predictions of each trivial forecast."""
+    """Holdout predictions of each trivial forecast; of a clustering, of each trivial grouping.
 
-    last_value: pd.DataFrame
-    seasonal: pd.DataFrame
-    weekly: pd.DataFrame
-    majority: pd.DataFrame
+    Those that a problem does not have are None.
+    """
+
+    last_value: pd.DataFrame | None = None
+    seasonal: pd.DataFrame | None = None
+    weekly: pd.DataFrame | None = None
+    majority: pd.DataFrame | None = None
+    category: pd.DataFrame | None = None
+    thirds: pd.DataFrame | None = None
+    chance: pd.DataFrame | None = None
 
 
 class Readable(Document):
@@ -72,10 +80,14 @@ class Readable(Document):
 
 
 class ChampionScore(NamedTuple):
-    """The champion's predictions on the holdout, or none, with the reason."""
+    """The champion's predictions on the holdout, or none, with the reason.
+
+    Of a clustering, also what its clusters are there, by the model's own labels.
+    """
 
     predictions: pd.DataFrame | None
     verdict: Readable
+    clusters: Clusters | None = None
 
 
 def judge_view(use_case: UseCase) -> JudgeView:
@@ -95,10 +107,12 @@ def judge_view(use_case: UseCase) -> JudgeView:
 def score_baselines(
     table: pd.DataFrame, problem: Problem, slices: tuple[str, ...], entity: str
 ) -> BaselinePredictions:
-    """Return what each trivial forecast says on the holdout rows of the training table.
+    """Return what each trivial forecast or grouping says on the holdout of the training table.
 
     `entity` is the entity column's own name, by which a slice may call it.
     """
+    if problem == "clustering":
+        return BaselinePredictions(**groupings.groupings(table, slices, entity))
     return BaselinePredictions(**baselines.predictions(table, problem, slices, entity))
 
 
@@ -124,7 +138,11 @@ def score_champion(
         prediction = models.predict(models.load(model, card.model_sha256), holdout, card)
     except (ModelRefused, DataError) as error:
         return ChampionScore(None, Readable(reason=str(error)))
-    return ChampionScore(holdout_frame(holdout, prediction, slices, entity), Readable(reason=None))
+    predictions, clusters = holdout_frame(holdout, prediction, slices, entity), None
+    if card.problem == "clustering":
+        predictions = with_silhouettes(predictions, table)
+        clusters = describe(table, predictions)
+    return ChampionScore(predictions, Readable(reason=None), clusters)
 
 
 def evaluate_predictions(
@@ -161,6 +179,7 @@ def choose(entries: list[Entry], metric: str) -> Entry:
 def judge(
     candidate: pd.DataFrame,
     baseline: list[pd.DataFrame],
+    names: tuple[str, ...],
     champion: pd.DataFrame | None,
     contender: Contender,
     train_end: str,
@@ -169,11 +188,10 @@ def judge(
 ) -> Decision:
     """Decide on `candidate`, whose training rows end at `train_end`, by its holdout predictions.
 
-    `baseline` holds the frames of `BaselinePredictions` in their order; `champion` the present
-    champion's predictions on the same rows, None where there is none or it cannot be read.
+    `baseline` holds the frames of the baselines called `names`; `champion` the present champion's
+    predictions on the same rows, None where there is none or it cannot be read.
     """
     gap = view.embargo
-    names = BaselinePredictions._fields
     comparisons = {
         name: compare(candidate, frame, view.metric, view.gates, view.seed, _after(gap, train_end))
         for name, frame in zip(names, baseline, strict=True)

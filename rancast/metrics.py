@@ -32,7 +32,8 @@ class Metric:
     Either `terms(y, prediction)` gives a (rows, k) array and `finish` maps its weighted sums
     (..., k) to values, or `finish_ranked(positives, negatives)` maps two arrays (groups,
     replicates), weights per group of equal predictions from the highest down, to (replicates,).
-    `scoring` is scikit-learn's own name for it, None where a search cannot use it.
+    `scoring` is scikit-learn's own name for it, None where a search cannot use it. `column` is the
+    column of a prediction frame that it is computed of: where rows have scores, it is their mean.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Metric:
     finish: Finish | None = None
     finish_ranked: FinishRanked | None = None
     needs_both_classes: bool = True
+    column: str = "prediction"
 
     def __call__(
         self, y: FloatArray, prediction: FloatArray, weight: FloatArray | None = None
@@ -174,6 +176,11 @@ def _r2(y: FloatArray, p: FloatArray, weight: FloatArray | None) -> float:
     return float(r2_score(y, p, sample_weight=weight))
 
 
+def _mean_score(y: FloatArray, p: FloatArray, weight: FloatArray | None) -> float:
+    """Return the mean of scores that each row has already."""
+    return float(np.average(p, weights=weight))
+
+
 # --- the same from sums over rows, or from the ranking ----------------------------------------
 
 
@@ -281,6 +288,18 @@ METRICS: dict[str, Metric] = {
             finish=_root_mean,
         ),
         Metric("r2", "regression", True, _r2, "r2", terms=_r2_terms, finish=_r2_finish),
+        *(
+            Metric(
+                name,
+                "clustering",
+                True,
+                _mean_score,
+                terms=_mean_of(lambda y, p: p),
+                finish=_mean,
+                column=name,
+            )
+            for name in ("silhouette", "stability")
+        ),
     )
 }
 

@@ -165,7 +165,7 @@ def inputs(X: pd.DataFrame, features: tuple[str, ...], categories: tuple[str, ..
 
 
 def predict(estimator: Any, X: pd.DataFrame, card: ModelCard) -> FloatArray:
-    """Return predictions (rows,): the probability of a positive, or the value (regression).
+    """Return predictions (rows,): the probability of a positive, the value, or the cluster.
 
     Further columns of X are ignored. Raises DataError where X does not fit the card.
     """
@@ -176,7 +176,7 @@ def predict_prepared(estimator: Any, X: pd.DataFrame, problem: Problem) -> Float
     """Predict as `predict` does, from the columns that `inputs` has prepared."""
     if X.empty:
         return np.empty(0)
-    if problem == "regression":
+    if problem != "classification":
         return np.asarray(estimator.predict(X), dtype=np.float64)
     positive = list(estimator.classes_).index(1)
     return np.asarray(estimator.predict_proba(X)[:, positive], dtype=np.float64)

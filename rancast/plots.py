@@ -52,6 +52,7 @@ METRIC_NAMES = {
     "coverage": "coverage of the intervals",
     "interval_score": "interval score",
     "interval_width": "mean width of the intervals",
+    "adjusted_rand": "agreement with its own clusters (adjusted Rand index)",
 }
 CURVE_POINTS = 1_500
 TOP_FEATURES = 20
@@ -117,7 +118,7 @@ def precision_recall(
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.legend(loc="upper right", frameon=False)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _draw_curve(
@@ -181,7 +182,7 @@ def calibration(predictions: pd.DataFrame, card: ModelCard) -> bytes:
     for item in (axes, below):
         item.xaxis.set_major_formatter("{x:.0%}")
     axes.yaxis.set_major_formatter("{x:.0%}")
-    return _png(figure)
+    return to_png(figure)
 
 
 def feature_importance(importance: pd.DataFrame, card: ModelCard, metric: str) -> bytes:
@@ -198,7 +199,7 @@ def feature_importance(importance: pd.DataFrame, card: ModelCard, metric: str) -
     )
     if top.empty:
         axes.text(0.5, 0.5, "not defined on this holdout", ha="center", transform=axes.transAxes)
-        return _png(figure)
+        return to_png(figure)
     seaborn.barplot(
         data=top, y="feature", x="importance_mean", color=MODEL, ax=axes, errorbar=None, width=0.7
     )
@@ -215,7 +216,7 @@ def feature_importance(importance: pd.DataFrame, card: ModelCard, metric: str) -
     axes.set(
         xlabel=f"loss of {_name(metric)} (whisker: standard deviation over shuffles)", ylabel=""
     )
-    return _png(figure)
+    return to_png(figure)
 
 
 def predicted_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: Frames) -> bytes:
@@ -248,7 +249,7 @@ def predicted_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: F
             axes.set_ylim(0, None)
             axes.yaxis.set_major_formatter("{x:.0%}")
     _leave_room(above)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _draw_mean(axes: "Axes", frame: pd.DataFrame, column: str, step: str, **look: Any) -> None:
@@ -339,7 +340,7 @@ def predicted_against_actual(
     axes.set(xlabel="actual value" + (f" ({outside:,} rows outside)" if outside else ""))
     axes.set(ylabel="predicted value")
     axes.legend(loc="upper left", frameon=False)
-    return _png(figure)
+    return to_png(figure)
 
 
 def residuals_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: Frames) -> bytes:
@@ -375,7 +376,7 @@ def residuals_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: F
     axes.set_ylabel("actual minus predicted value")
     axes.legend(loc="upper left", ncols=2, frameon=False)
     _leave_room(axes)
-    return _png(figure)
+    return to_png(figure)
 
 
 def intervals_over_time(predictions: pd.DataFrame, card: ModelCard) -> bytes:
@@ -390,7 +391,7 @@ def intervals_over_time(predictions: pd.DataFrame, card: ModelCard) -> bytes:
     last = predictions["time"].max().ceil("D")
     shown = predictions[predictions["time"] >= last - pd.Timedelta(days=INTERVAL_DAYS)]
     promised = card.intervals.coverage if card.intervals else float("nan")
-    figure, every = _canvases(
+    figure, every = canvases(
         f"{card.candidate}: actual values and {promised:.0%} intervals",
         f"by the time of the forecast, the last {INTERVAL_DAYS} days of the holdout; "
         "orange: outside",
@@ -405,7 +406,7 @@ def intervals_over_time(predictions: pd.DataFrame, card: ModelCard) -> bytes:
         axes.set_ylabel("value")
     every[0].legend(loc="upper left", ncols=4, frameon=False)
     _leave_room(every[0])
-    return _png(figure)
+    return to_png(figure)
 
 
 def _draw_interval(axes: "Axes", rows: pd.DataFrame, candidate: str) -> None:
@@ -455,7 +456,7 @@ def interval_coverage(card: ModelCard, evaluation: Evaluation) -> bytes:
     axes.set_xlabel("share of the values that came that lay inside")
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.25)
-    return _png(figure)
+    return to_png(figure)
 
 
 def leaderboard(
@@ -488,7 +489,7 @@ def leaderboard(
     axes.set_xlabel(_name(metric))
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.14)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _draw_line(axes: "Axes", place: int, item: Evaluation, metric: str, colour: str) -> None:
@@ -535,7 +536,7 @@ def coverage_by_day(
     axes.set(xlim=(-max(span, COVERAGE_TICKS) - 0.6, 0.6), ylim=(0, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="x", visible=False)
-    return _png(figure)
+    return to_png(figure)
 
 
 # --- what all pictures share ------------------------------------------------------------------
@@ -544,19 +545,20 @@ def coverage_by_day(
 def _canvas(
     title: str, subtitle: str, width: float = 8.0, height: float = 5.0
 ) -> "tuple[Figure, Axes]":
-    figure, axes = _canvases(title, subtitle, (width, height), ratios=(1,))
+    figure, axes = canvases(title, subtitle, (width, height), ratios=(1,))
     return figure, axes[0]
 
 
 def _two_canvases(
     title: str, subtitle: str, ratios: tuple[int, int], width: float = 8.0
 ) -> "tuple[Figure, list[Axes]]":
-    return _canvases(title, subtitle, (width, 6.5), ratios)
+    return canvases(title, subtitle, (width, 6.5), ratios)
 
 
-def _canvases(
+def canvases(
     title: str, subtitle: str, size: tuple[float, float], ratios: tuple[int, ...]
 ) -> "tuple[Figure, list[Axes]]":
+    """Return a figure of `size` inches with a title, and axes below each other by `ratios`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -575,7 +577,8 @@ def _canvases(
     return figure, axes
 
 
-def _png(figure: "Figure") -> bytes:
+def to_png(figure: "Figure") -> bytes:
+    """Return a figure as PNG, equal figures as equal bytes."""
     sink = io.BytesIO()
     # matplotlib writes its version into the file, which would change the bytes
     figure.savefig(sink, format="png", metadata={"Software": None})

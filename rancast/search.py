@@ -4,7 +4,7 @@ Every trial is fitted and scored on the same sample and folds, so that only para
 one pipeline is built and fitted is in `estimators`, how time is cut into folds in `splits`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from rancast.importance import permutation
 from rancast.metrics import find_metric
 from rancast.models import predict_prepared
 from rancast.selection import Kept
+from rancast.silhouettes import Space, silhouettes
 from rancast.splits import folds
 from rancast.use_cases import Candidate, FitView, Problem
 
@@ -61,7 +62,8 @@ def search(candidate: Candidate, rows: Rows, view: FitView) -> SearchResult:
     """Try the candidate's parameters on time-ordered folds and choose those of the best mean score.
 
     At most `view.search.rows` rows are used: a seeded sample without replacement, in time order. A
-    tie keeps the earlier trial. Raises EvidenceError where no fold holds enough to fit and score.
+    tie keeps the earlier trial, of a clustering the one of fewest clusters. Raises EvidenceError
+    where no fold holds enough to fit and score.
     """
     from joblib import Parallel, delayed
 
@@ -78,6 +80,8 @@ def search(candidate: Candidate, rows: Rows, view: FitView) -> SearchResult:
     converged = [known for _, known in results]
     sign = 1 if find_metric(view.metric, view.problem).greater_is_better else -1
     best = int((sign * scores.mean(axis=1)).argmax())
+    if view.problem == "clustering":
+        best = _fewest_clusters(drawn, scores)
     trials = pd.DataFrame(
         {
             "trial": range(len(drawn)),
@@ -226,8 +230,29 @@ def _score(
         model = fit_rows(candidate, params, rows.at(fold.train), view, kept)
         test = rows.at(fold.test)
         prediction = predict_prepared(model, test.X, view.problem)
+    if view.problem == "clustering":
+        space = Space.of(rows.at(fold.train).X)
+        prediction = silhouettes(space, test.X, test.time, prediction)
     metric = find_metric(view.metric, view.problem)
     return metric(test.y.to_numpy(dtype=np.float64), prediction), has_converged(model)
+
+
+def _fewest_clusters(drawn: list[dict[str, Any]], scores: npt.NDArray[np.float64]) -> int:
+    """Return the trial of fewest clusters among those that are as good as the best.
+
+    That is within one standard error of the best mean over the folds, by which more clusters cannot
+    be told to be better (the rule of Breiman et al. 1984, Classification and Regression Trees).
+    """
+    means = scores.mean(axis=1)
+    best = int(means.argmax())
+    error = float(scores[best].std(ddof=1) / np.sqrt(scores.shape[1])) if scores.shape[1] > 1 else 0
+    tied = [trial for trial in range(len(drawn)) if means[trial] >= means[best] - error]
+    return min(tied, key=lambda trial: (clusters_of(drawn[trial]), -means[trial], trial))
+
+
+def clusters_of(params: Mapping[str, Any]) -> int:
+    """Return how many clusters an estimator's parameters ask for, 0 where they do not say."""
+    return int(params.get("n_clusters", params.get("n_components", 0)))
 
 
 def _all_of(converged: list[bool | None], folds_each: int) -> "pd.api.extensions.ExtensionArray":

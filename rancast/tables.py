@@ -1,6 +1,6 @@
 """The training table: X and y beside each other, with the split and the baselines as columns."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -60,18 +60,19 @@ def assemble(
     dataset: Dataset,
     end: date,
 ) -> TrainingTable:
-    """Return the labelled rows of X, sorted by time and entity.
+    """Return the labelled rows of X, sorted by time and entity; of a clustering, all rows.
 
     Columns: entity, time, the features, y (int64 for a classification, else float64), split
     ('train', 'embargo', 'holdout'), and the columns of BASELINES, as `targets` makes them. `end` is
     the exclusive end of the data: a row whose horizon is not over by then has no label yet, and a
     day with such a row is not part of the table, so that the holdout ends with the last day whose
-    labels are complete. Raises EvidenceError for too few rows or days, and for a train or holdout
-    with a single class.
+    labels are complete. A clustering foretells nothing: its y is 0, all its rows are labelled, and
+    it has no columns of BASELINES. Raises EvidenceError for too few rows or days, and for a train
+    or holdout with a single class.
     """
     view.check(dataset)
     X = _stack(features, view, dataset)
-    labels = label(X[["entity", "time"]], curated, view, dataset)
+    labels = _labels(X, curated, view, dataset)
     complete = _complete_until(X["time"], view, dataset, pd.Timestamp(end, tz="UTC"))
     is_complete = (X["time"] < complete).to_numpy()
     is_labelled = is_complete & labels["y"].notna().to_numpy()
@@ -80,7 +81,8 @@ def assemble(
     if view.problem == "classification":
         table["y"] = table["y"].astype("int64")
         _expect_both_classes(table)
-    columns = ["entity", "time", *view.features.names(), "y", "split", *BASELINES]
+    others = [name for name in ("y", "split", *BASELINES) if name in table.columns]
+    columns = ["entity", "time", *view.features.names(), *others]
     return TrainingTable(table[columns], _summarise(table, is_complete, view))
 
 
@@ -95,11 +97,21 @@ def _stack(features: list[pd.DataFrame], view: TableView, dataset: Dataset) -> p
     return X.sort_values(["time", "entity"], kind="stable", ignore_index=True)
 
 
+def _labels(
+    X: pd.DataFrame, curated: list[pd.DataFrame], view: TableView, dataset: Dataset
+) -> pd.DataFrame:
+    if view.target is None:
+        # a clustering has nothing to be right or wrong about; who reads the table finds a column y
+        return pd.DataFrame({"y": 0.0}, index=X.index)
+    return label(X[["entity", "time"]], curated, view, dataset)
+
+
 def _complete_until(
     time: "pd.Series[pd.Timestamp]", view: TableView, dataset: Dataset, end: pd.Timestamp
 ) -> pd.Timestamp:
     """Return the end of the last day all of whose rows have their whole horizon before `end`."""
-    is_open = time + horizon(view, dataset) >= end
+    ahead = timedelta(0) if view.target is None else horizon(view, dataset)
+    is_open = time + ahead >= end
     day = time.dt.floor("D")
     closed = day[day < day[is_open].min()] if is_open.any() else day
     return day.min() if closed.empty else closed.max() + DAY

@@ -35,7 +35,8 @@ def horizon(view: TableView, dataset: Dataset) -> timedelta:
     That is the target's delay, and the whole periods within what it is about.
     """
     period = view.period(dataset)
-    return view.target.delay + (view.target.within // period) * period
+    target = view.stated_target
+    return target.delay + (target.within // period) * period
 
 
 def label(
@@ -63,7 +64,7 @@ def label(
     """
     view.check(dataset)
     rows = _known_outcomes(curated, view, dataset)
-    target, period = view.target, view.period(dataset)
+    target, period = view.stated_target, view.period(dataset)
     periods, delay = target.within // period, target.delay // period
     seasons = [_season(unit, view, dataset) for unit in (DAY, WEEK)]
     outcomes = _Outcomes.over(rows, view, dataset, delay + periods + max(seasons))
@@ -92,10 +93,10 @@ def _is_asked(
     at: pd.DataFrame, curated: list[pd.DataFrame], view: TableView, dataset: Dataset
 ) -> NDArray[np.bool_]:
     """Tell for each row of `at` whether `target.given` certainly holds in the data's row at t."""
-    if view.target.given is None:
+    if view.stated_target.given is None:
         return np.ones(len(at), dtype=bool)
     rows = eligible_rows(curated, view, dataset)
-    rows = rows.assign(**{".holds": Expression(view.target.given).holds(rows)})
+    rows = rows.assign(**{".holds": Expression(view.stated_target.given).holds(rows)})
     entity, time = rows[view.entity], rows[dataset.time.column]
     axis = make_axis(entity, time, view.period(dataset), 1)
     placed, slots = place(rows, view.entity, dataset.time.column, axis)
@@ -109,7 +110,7 @@ def _season(unit: timedelta, view: TableView, dataset: Dataset) -> int:
 
     That is the fewest whole units by which the time that the target is about is over at t.
     """
-    season, period = -(-view.target.reach // unit) * unit, view.period(dataset)
+    season, period = -(-view.stated_target.reach // unit) * unit, view.period(dataset)
     return 0 if season % period else season // period
 
 
@@ -134,7 +135,7 @@ def _known_outcomes(curated: list[pd.DataFrame], view: TableView, dataset: Datas
     Of a ratio the outcome is the numerator, and the denominator is beside it as `weight`.
     """
     rows = eligible_rows(curated, view, dataset)
-    target = view.target
+    target = view.stated_target
     if set(target.columns) & set(dataset.kpis):
         rows = on_grid(rows, view, dataset)
     found = rows[[view.entity, dataset.time.column]]

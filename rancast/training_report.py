@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from rancast import report_figures as figures
+from rancast.cluster_profiles import Clusters
 from rancast.decisions import Decision
 from rancast.documents import Document
 from rancast.evaluation import Evaluation, Interval, SliceScore
@@ -35,6 +36,7 @@ class ReportFacts(Document):
     card: ModelCard
     baselines: tuple[str, ...]
     decision: Decision | None
+    clusters: Clusters | None = None
 
 
 @dataclass(frozen=True)
@@ -247,6 +249,30 @@ def _against_actual(material: Material) -> Section:
     )
 
 
+def _clusters(material: Material) -> Section | None:
+    found = material.facts.clusters
+    if found is None:
+        return None
+    rows: list[list[Cell]] = [
+        [
+            str(one.label),
+            f"{one.entities:,}",
+            f"{one.silhouette:.2f}",
+            "" if one.jaccard is None else f"{one.jaccard:.0%}",
+            one.words,
+        ]
+        for one in found.clusters
+    ]
+    columns = ("cluster", "entities", "silhouette", "found again", "what it is")
+    return Section(
+        "Clusters",
+        "By the model's own labels; the numbers that people know come with a promotion. A "
+        "silhouette is 1 far from the next cluster and 0 on the border to it; found again is the "
+        "share (Jaccard) that a model of half of the entities finds, too.",
+        tables=[Table(columns, rows, columns[1:4])],
+    )
+
+
 def _over_time(material: Material) -> Section:
     is_breach = material.facts.problem == "classification"
     threshold = material.facts.card.threshold
@@ -322,11 +348,14 @@ def _importance(material: Material) -> Section | None:
             f"It left out {', '.join(left_out) or 'none'}.",
         ]
     known = material.importance.dropna()
+    is_clustering = material.facts.problem == "clustering"
+    what = "agreement with its own clusters" if is_clustering else "metric"
+    metric = "adjusted_rand" if is_clustering else material.facts.metric
     return Section(
         "What it rests on",
-        "How much worse the metric gets on the holdout when one feature is shuffled; whiskers: "
+        f"How much worse the {what} gets on the holdout when one feature is shuffled; whiskers: "
         "standard deviation over shuffles. Features that say the same share their importance.",
-        [figures.importance(known, material.facts.metric)] if len(known) else (),
+        [figures.importance(known, metric)] if len(known) else (),
         notes=notes if len(known) else [*notes, "Not defined on this holdout."],
     )
 
@@ -368,4 +397,5 @@ _BOTH: tuple[Maker, ...] = (_importance, _dependence, _slices)
 SECTIONS: dict[Problem, tuple[Maker, ...]] = {
     "classification": (_curves, _calibration, _over_time, *_BOTH),
     "regression": (_against_actual, _over_time, *_BOTH),
+    "clustering": (_clusters, _importance, _slices),
 }

@@ -4,6 +4,7 @@ from datetime import date
 
 from rancast.audit_findings import Audit, accepted_sentence
 from rancast.champions import Pointer
+from rancast.cluster_profiles import Clusters
 from rancast.decisions import Contender, Decision
 from rancast.documents import Document, digest
 from rancast.evaluation import Evaluation
@@ -24,13 +25,18 @@ class FoundChampion(Document):
     state: ChampionState
     model: Reference | None = None
     card: ModelCard | None = None
+    predictions: Reference | None = None
+    clusters: Clusters | None = None
 
-    def scored(self, verdict: Readable) -> "FoundChampion":
-        """Return this with the reason why the champion could not be scored, if there is one."""
-        if verdict.reason is None:
-            return self
-        state = self.state.model_copy(update={"reason": verdict.reason})
-        return self.model_copy(update={"state": state})
+    def scored(self, made: Made) -> "FoundChampion":
+        """Return this with what it predicts on the holdout, or the reason why it could not."""
+        verdict = made.fact("verdict", Readable)
+        if verdict.reason is not None:
+            state = self.state.model_copy(update={"reason": verdict.reason})
+            return self.model_copy(update={"state": state})
+        clusters = made.fact("clusters", Clusters) if "clusters" in made.facts else None
+        found = {"predictions": made["predictions"], "clusters": clusters}
+        return self.model_copy(update=found)
 
     def respected(self, decision: Decision) -> Decision:
         """Return the decision, or that to keep where people took this very model back before.
@@ -90,6 +96,11 @@ class Fit(Document):
     def card(self) -> ModelCard:
         """What is needed to use the model."""
         return self.made.fact("card", ModelCard)
+
+    @property
+    def clusters(self) -> Clusters | None:
+        """What a clustering's clusters are, by its own labels; None of other problems."""
+        return self.made.fact("clusters", Clusters) if "clusters" in self.made.facts else None
 
 
 class Training(Document):
@@ -168,6 +179,27 @@ class TrainingOutcome(Document):
     report: Reference | None = None
     asked: str | None = None
     audited: str = ""
+    clusters: Clusters | None = None
+    whose_clusters: str = ""
+
+    def describing(
+        self, best: Fit, found: FoundChampion, pointer: Pointer | None
+    ) -> "TrainingOutcome":
+        """Return this with the clusters of who is champion now, under the numbers people know.
+
+        Before there is a champion they are those of the best candidate, by its own labels. Other
+        problems than clustering have none.
+        """
+        clusters, whose = best.clusters, f"Of {best.entry.name}, which is not champion."
+        champion = pointer.champion if pointer else None
+        if champion is not None and champion.label_map is not None:
+            if champion.fingerprint != best.fingerprint:
+                clusters = found.clusters
+            clusters = clusters and clusters.numbered(champion.label_map)
+            whose = f"Of the champion, version {champion.version}, by the numbers they keep."
+        if clusters is None:
+            return self
+        return self.model_copy(update={"clusters": clusters, "whose_clusters": whose})
 
 
 def conclude(

@@ -15,7 +15,7 @@ from rancast.documents import Document, Duration, find_yaml, read_yaml
 from rancast.errors import ConfigurationError
 from rancast.expressions import Expression
 
-Problem = Literal["classification", "regression"]
+Problem = Literal["classification", "regression", "clustering"]
 Statistic = Literal["mean", "std", "min", "max", "median", "sum", "count"]
 JoinStatistic = Literal["count", "sum", "mean", "min", "max", "nunique"]
 CalendarPart = Literal["hour", "weekday", "is_weekend", "minute_of_day_sin", "minute_of_day_cos"]
@@ -23,6 +23,7 @@ CalendarPart = Literal["hour", "weekday", "is_weekend", "minute_of_day_sin", "mi
 METRICS: dict[Problem, tuple[str, ...]] = {
     "classification": ("average_precision", "brier", "log_loss", "roc_auc"),
     "regression": ("mae", "r2", "rmse"),
+    "clustering": ("silhouette", "stability"),
 }
 METRICS_AT_THRESHOLD = ("alerts_per_day", "precision", "recall")
 METRICS_OF_INTERVALS = ("coverage", "interval_score", "interval_width")
@@ -217,6 +218,47 @@ class History(Document):
         )
 
 
+class Profile(Document):
+    """The shape of each entity's day: its blocks of hours, as multiples of all of its hours.
+
+    Over whole earlier UTC days; where a column is a KPI with a denominator, both are sums over
+    sums. With `weekend` also the mean of Saturdays and Sundays, as a multiple of the other days'.
+    """
+
+    columns: Columns
+    days: Annotated[int, Field(ge=1, le=60)] = 7
+    hours: Literal[1, 2, 3, 4, 6, 8, 12] = Field(
+        default=4, description="length of a block, by features.timezone"
+    )
+    weekend: bool = Field(
+        default=False, description="also weekend days to weekdays; 7 days or more"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_weekend(self) -> "Profile":
+        if self.weekend and self.days < 7:
+            raise ValueError(f"{self.days} days may hold no weekend; write days: 7 or more")
+        return self
+
+    @property
+    def blocks(self) -> range:
+        """The numbers of the blocks of a day."""
+        return range(24 // self.hours)
+
+    def names(self) -> Iterator[str]:
+        """Yield the feature names: latency_ms_profile_7d_20_24, latency_ms_profile_7d_weekend."""
+        for column in self.columns:
+            yield from (self.name(column, block) for block in self.blocks)
+            if self.weekend:
+                yield self.name(column, None)
+
+    def name(self, column: str, block: int | None) -> str:
+        """Name a block's feature, or that of the weekend."""
+        hours = self.hours
+        part = "weekend" if block is None else f"{block * hours:02}_{(block + 1) * hours:02}"
+        return f"{column}_profile_{self.days}d_{part}"
+
+
 class BusyHour(Document):
     """Where t lies to the hour of the local day with the largest traffic of the days before."""
 
@@ -386,6 +428,9 @@ class Features(Document):
     lags: tuple[Lags, ...] = ()
     windows: tuple[Windows, ...] = ()
     history: tuple[History, ...] = ()
+    profile: tuple[Profile, ...] = Field(
+        default=(), description="the shape of the day over whole earlier days"
+    )
     calendar: Annotated[tuple[CalendarPart, ...], AfterValidator(_is_free_of_repeats)] = ()
     timezone: Zone = Field(default="UTC", description="the operator's zone, for the calendar")
     missing: Annotated[tuple[Length, ...], AfterValidator(_is_free_of_repeats)] = Field(
@@ -431,7 +476,7 @@ class Features(Document):
 
     def names(self) -> tuple[str, ...]:
         """Return the columns of X in their order: numbers first, then categories."""
-        parts: tuple[Lags | Windows | History, ...] = (*self.lags, *self.windows, *self.history)
+        parts = self._parts()
         missing = [missing_share_name(window) for window in self.missing]
         return (
             *self.current,
@@ -448,7 +493,7 @@ class Features(Document):
     @property
     def numeric_columns(self) -> tuple[str, ...]:
         """The dataset's columns whose values are read as numbers, sorted."""
-        parts: tuple[Lags | Windows | History, ...] = (*self.lags, *self.windows, *self.history)
+        parts = self._parts()
         return tuple(
             sorted({*self.current, *(column for part in parts for column in part.columns)})
         )
@@ -467,6 +512,9 @@ class Features(Document):
             {busy} if busy else set()
         )
         return tuple(sorted(names))
+
+    def _parts(self) -> tuple[Lags | Windows | History | Profile, ...]:
+        return (*self.lags, *self.windows, *self.history, *self.profile)
 
 
 class Split(Document):
@@ -609,7 +657,9 @@ class UseCase(Document):
         default=0.5, ge=0, le=1, description="share of history's days that must be usable"
     )
     grid: Grid = Grid()
-    target: Target
+    target: Target | None = Field(
+        default=None, description="what is predicted; a clustering has none, all others need one"
+    )
     features: Features
     split: Split
     candidates: tuple[Candidate, ...] = Field(min_length=1)
@@ -627,30 +677,60 @@ class UseCase(Document):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "UseCase":
-        if self.split.embargo < self.target.reach:
-            raise ValueError(
-                f"split.embargo ({self.split.embargo}) is shorter than target.within, with "
-                f"target.delay if there is one ({self.target.reach}): labels of the training rows "
-                "would reach into the holdout"
-            )
         if self.split.holdout >= self.history:
             raise ValueError(
                 "split.holdout must be shorter than history, or nothing is left to train on"
             )
-        if self.target.carry and self.grid.fill >= self.target.reach:
-            raise ValueError(
-                f"with target.carry, grid.fill ({self.grid.fill}) must be shorter than "
-                f"target.within, with target.delay if there is one ({self.target.reach}), or a "
-                "target could be computed from its own row"
-            )
-        if (self.problem == "classification") != (self.target.any is not None):
-            raise ValueError("classification goes with target.any, regression with mean or sum")
         if self.alerts is not None and self.problem != "classification":
             raise ValueError("alerts need problem: classification")
         if self.intervals is not None and self.problem != "regression":
             raise ValueError(
                 "intervals need problem: regression; a probability has no interval, but a "
                 "calibration, which its plot shows"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _target_fits(self) -> "UseCase":
+        target = self.target
+        if target is None:
+            if self.problem != "clustering":
+                raise ValueError(f"a {self.problem} needs a target; state what is predicted")
+            return self
+        if self.problem == "clustering":
+            raise ValueError("a clustering foretells nothing; take target out")
+        if self.split.embargo < target.reach:
+            raise ValueError(
+                f"split.embargo ({self.split.embargo}) is shorter than target.within, with "
+                f"target.delay if there is one ({target.reach}): labels of the training rows "
+                "would reach into the holdout"
+            )
+        if target.carry and self.grid.fill >= target.reach:
+            raise ValueError(
+                f"with target.carry, grid.fill ({self.grid.fill}) must be shorter than "
+                f"target.within, with target.delay if there is one ({target.reach}), or a "
+                "target could be computed from its own row"
+            )
+        if (self.problem == "classification") != (target.any is not None):
+            raise ValueError("classification goes with target.any, regression with mean or sum")
+        return self
+
+    @model_validator(mode="after")
+    def _clusters_are_gated(self) -> "UseCase":
+        if self.problem != "clustering":
+            return self
+        if self.metric == "stability":
+            raise ValueError("candidates are compared by silhouette; stability is a floor of gates")
+        if "stability" not in self.gates.floors:
+            raise ValueError(
+                "gates.floors needs stability, such as 0.6: clusters that other cells would not "
+                "have made again are none"
+            )
+        if self.features.select is not None:
+            raise ValueError("features.select asks what foretells y; a clustering has none")
+        if self.refit_on_holdout:
+            raise ValueError(
+                "refit_on_holdout gives clusters that were not evaluated; a clustering has none"
             )
         return self
 
@@ -842,13 +922,22 @@ class TableView(FeatureView):
     """The part of a use case that its training table depends on."""
 
     problem: Problem
-    target: Target
+    target: Target | None
     split: Split
+
+    @property
+    def stated_target(self) -> Target:
+        """The target; raises ConfigurationError where there is none, as of a clustering."""
+        if self.target is None:
+            raise ConfigurationError(f"a {self.problem} has no target to make labels from.")
+        return self.target
 
     def check(self, dataset: Dataset) -> None:
         """Raise ConfigurationError where this cannot be made from `dataset`, naming the key."""
         super().check(dataset)
         period = self.period(dataset)
+        if self.target is None:
+            return
         if self.target.within < period:
             raise ConfigurationError(
                 f"target.within ({short_duration(self.target.within)}) is shorter than the grid's "

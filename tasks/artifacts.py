@@ -17,10 +17,12 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from rancast import guidance, markdown, pages, plots, summaries
+from rancast import cluster_plots, guidance, markdown, pages, plots, summaries
 from rancast.approvals import Ending
 from rancast.audit_findings import Audit
 from rancast.champions import Pointer, history_rows
+from rancast.cluster_pages import clusters_page
+from rancast.cluster_profiles import Clusters
 from rancast.errors import EvidenceError, RegistryError
 from rancast.evaluation import Evaluation
 from rancast.guidance import CRASHED, Failure
@@ -107,6 +109,18 @@ def show_training(outcome: TrainingOutcome) -> None:
     )
     word = summaries.decision_word(outcome)
     publish(f"decision-{name}", pages.decision_page(outcome, _links(outcome)), f"{name}: {word}")
+    if outcome.clusters is not None:
+        _show_clusters(outcome, outcome.clusters)
+
+
+def _show_clusters(outcome: TrainingOutcome, clusters: Clusters) -> None:
+    name = outcome.use_case
+    try:
+        plot = cluster_plots.over_the_day(clusters, name)
+    except EvidenceError:
+        plot = None  # without blocks of hours there is no day to draw
+    page = clusters_page(name, clusters, outcome.whose_clusters, plot)
+    publish(f"clusters-{name}", page, f"{name}: what each cluster is, in words and numbers")
 
 
 def _leaderboard_plot(outcome: TrainingOutcome) -> bytes | None:

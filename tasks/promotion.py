@@ -20,6 +20,7 @@ from rancast.champions import (
     stated,
 )
 from rancast.decisions import Decision
+from rancast.documents import canonical_json
 from rancast.errors import (
     ConfigurationError,
     ModelRefused,
@@ -28,15 +29,17 @@ from rancast.errors import (
     WriteConflict,
 )
 from rancast.judging import ChampionState
+from rancast.label_maps import Labelled, LabelMap, label_map
+from rancast.models import load
 from rancast.references import Reference
 from rancast.settings import load_settings
 from rancast.trainings import Fit, FoundChampion, Training
 from rancast.use_cases import load_use_case
 from tasks.clock import now
 from tasks.redaction import redacted
-from tasks.registry import Registry, verify_in_clean_process
+from tasks.registry import Registry, StoredModel, verify_in_clean_process
 from tasks.runs import present_run
-from tasks.steps import may_pass
+from tasks.steps import load_frame, may_pass
 from tasks.stores import open_lake, open_ledger
 from tasks.tracking import pinned_sha256, pinned_version
 
@@ -103,7 +106,9 @@ def apply_decision(
     if decision is not None and decision.promote:
         stored = registry.download_model(name, version, pinned_sha256(name, fit.fingerprint))
         verify_in_clean_process(stored.model, stored.card, stored.golden)
-        ledger.advance(name, found.pointer, _promotion(training, fit, version, found, decision))
+        numbers = _label_map(name, fit.fingerprint, stored, found.pointer)
+        promotion = _promotion(training, fit, version, found, decision)
+        ledger.advance(name, found.pointer, promotion.labelled(numbers))
     return _follow(registry, name, version, decision)
 
 
@@ -127,6 +132,41 @@ def _promotion(
         flow_run=flow_run.id,
     )
     return change.entry(now())
+
+
+def _label_map(
+    use_case: str, fingerprint: str, stored: StoredModel, pointer: Pointer | None
+) -> LabelMap | None:
+    """Return the numbers that a clustering's labels get as champion, None of other problems.
+
+    They are carried over from the present champion on the rows that the new model was trained with
+    and judged on. A champion whose file is refused gives its numbers to nobody.
+    """
+    if stored.card.problem != "clustering":
+        return None
+    entry = open_ledger().step(fingerprint)
+    if entry is None:
+        raise ModelRefused(
+            f"The ledger has no step {fingerprint[:12]} that made this model of {use_case}, so "
+            "that its clusters cannot be numbered; train again."
+        )
+    table = load_frame(Reference.model_validate(entry.inputs["table"]))
+    new = Labelled(load(stored.model, stored.card.model_sha256), stored.card, {})
+    champion = _labelled_champion(use_case, pointer)
+    return label_map(table, new, champion, pointer.used_labels if pointer else 0)
+
+
+def _labelled_champion(use_case: str, pointer: Pointer | None) -> Labelled | None:
+    numbers = pointer.champion.label_map if pointer else None
+    if pointer is None or numbers is None:
+        return None
+    champion, registry = pointer.champion, Registry(load_settings().tracking)
+    try:
+        stored = registry.download_model(use_case, champion.version, champion.model_sha256)
+        model = load(stored.model, champion.model_sha256)
+    except ModelRefused:
+        return None
+    return Labelled(model, stored.card, numbers)
 
 
 def _vacant(registry: Registry, use_case: str) -> ChampionState:
@@ -287,14 +327,15 @@ def _registered(use_case: str, version: int, pointer: Pointer | None) -> Champio
             "this lake's ledger registered; promote one that a training of this installation made."
         )
     sha256 = pinned_sha256(use_case, fingerprint)
-    card = registry.download_model(use_case, version, sha256).card
+    stored = registry.download_model(use_case, version, sha256)
     return Champion(
         version=version,
         fingerprint=fingerprint,
         model_sha256=sha256,
-        candidate=card.candidate,
+        candidate=stored.card.candidate,
         training_key=tags.get("rancast.training_key", ""),
-        train_end=card.train_end,
+        train_end=stored.card.train_end,
+        label_map=_label_map(use_case, fingerprint, stored, pointer),
     )
 
 
@@ -439,4 +480,8 @@ def _decision_tags(
     ]
     reasons = promoted[-1] if promoted else decision.reasons if decision else ()
     word = "promote" if promoted else "keep"
-    return {"rancast.decision": word, "rancast.reasons": " ".join(reasons)[:4000]}
+    tags = {"rancast.decision": word, "rancast.reasons": " ".join(reasons)[:4000]}
+    former = pointer.former(version) if pointer else None
+    if former is not None and former.label_map is not None:
+        tags["rancast.label_map"] = canonical_json(former.label_map).decode()
+    return tags

@@ -231,8 +231,8 @@ def serialise(value: Any) -> bytes:
 
 
 def load_frame(reference: Reference, columns: list[str] | None = None) -> pd.DataFrame:
-    """Load a referenced frame, optionally only some of its columns, for a look or a plot."""
-    data = open_ledger().lake.read(reference.uri)
+    """Load a referenced frame, optionally only some of its columns; a lost one is made again."""
+    (data,) = _read(open_ledger(), [reference])
     return frames.from_parquet(_verified(reference, data), reference.uri, columns)
 
 

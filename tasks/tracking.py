@@ -7,8 +7,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from rancast import plots
-from rancast.documents import digest
+from rancast import cluster_plots, plots
+from rancast.cluster_pages import clusters_page
+from rancast.cluster_profiles import Clusters
+from rancast.documents import canonical_json, digest
 from rancast.errors import ModelRefused
 from rancast.evaluation import Evaluation
 from rancast.models import ModelCard
@@ -133,6 +135,8 @@ def _model(fit: Fit) -> tuple[bytes, ModelCard, Any]:
 
 
 def _plots(training: Training, fit: Fit) -> dict[str, bytes]:
+    if fit.clusters is not None:
+        return _clusters(fit, fit.clusters)
     baselines = {name: load_frame(ref) for name, ref in training.baselines.outputs.items()}
     drawn = plots.for_candidate(
         load_frame(fit.made["predictions"]),
@@ -142,6 +146,19 @@ def _plots(training: Training, fit: Fit) -> dict[str, bytes]:
         baselines,
     )
     return {f"plots/{name}": data for name, data in drawn.items()}
+
+
+def _clusters(fit: Fit, clusters: Clusters) -> dict[str, bytes]:
+    """Draw and describe a clustering, by the model's own labels: numbers come with a promotion."""
+    rows, importance = (load_frame(fit.made[name]) for name in ("predictions", "importance"))
+    drawn = cluster_plots.for_candidate(clusters, fit.card, rows, importance)
+    whose = f"Of candidate {fit.entry.name}, by the model's own labels."
+    page = clusters_page(fit.entry.name, clusters, whose, None)
+    return {
+        "clusters.json": canonical_json(clusters),
+        "clusters.md": page.encode(),
+        **{f"plots/{name}": data for name, data in drawn.items()},
+    }
 
 
 def _overview(training: Training, report: Reference | None) -> dict[str, bytes]:

@@ -56,6 +56,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "Use case: each of `features.lags`": use_cases.Lags,
     "Use case: each of `features.windows`": use_cases.Windows,
     "Use case: each of `features.history`": use_cases.History,
+    "Use case: each of `features.profile`": use_cases.Profile,
     "Use case: each of `features.joins`": use_cases.Join,
     "Use case: `through` of a join": use_cases.Through,
     "Use case: each of `features.neighbours`": use_cases.Neighbours,

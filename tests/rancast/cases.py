@@ -67,6 +67,17 @@ def regression(**changes: Any) -> dict[str, Any]:
     return spec(**{"problem": "regression", "metric": "mae", "target": target} | changes)
 
 
+def clustering(**changes: Any) -> dict[str, Any]:
+    """Return a use case that groups cells by their load."""
+    given = spec(
+        problem="clustering",
+        metric="silhouette",
+        gates={"floors": {"stability": 0.6}},
+        candidates=[{"name": "k_means", "estimator": "KMeans", "params": {"n_clusters": 2}}],
+    )
+    return {name: value for name, value in given.items() if name != "target"} | changes
+
+
 def use_case(given: dict[str, Any]) -> UseCase:
     """Return the use case of a spec."""
     return UseCase.model_validate(given)

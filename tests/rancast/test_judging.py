@@ -12,7 +12,6 @@ from rancast.decisions import Contender, Decision
 from rancast.documents import sha256
 from rancast.evaluation import Evaluation, Interval
 from rancast.judging import (
-    BaselinePredictions,
     ChampionState,
     Entry,
     JudgeView,
@@ -60,7 +59,8 @@ def decide(view: JudgeView, state: ChampionState, champion: pd.DataFrame | None 
     """Judge a good candidate against poor baselines."""
     good = predictions(0.05)
     poor = [predictions(9.0, seed) for seed in (2, 3, 4, 6)]
-    return judge(good, poor, champion, contender(good, view), TRAIN_END, state, view)
+    names = ("last_value", "majority", "seasonal", "weekly")
+    return judge(good, poor, names, champion, contender(good, view), TRAIN_END, state, view)
 
 
 VACANT = ChampionState(has_registry_answered=True)
@@ -187,6 +187,6 @@ def test_a_champion_without_intervals_is_compared(view: JudgeView) -> None:
     )
     contending = contender(candidate, wanted)
     assert contending.evaluation.metrics["coverage"].value == 1.0
-    baseline = [champion] * len(BaselinePredictions._fields)
-    decision = judge(candidate, baseline, champion, contending, TRAIN_END, known, wanted)
+    baseline, names = [champion, champion], ("last_value", "majority")
+    decision = judge(candidate, baseline, names, champion, contending, TRAIN_END, known, wanted)
     assert decision.promote and decision.comparisons["version 1"].is_sufficient

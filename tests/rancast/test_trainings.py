@@ -6,6 +6,8 @@ import pytest
 
 from rancast.champions import Kind
 from rancast.judging import ChampionState, Readable
+from rancast.references import Reference
+from rancast.steps import Made
 from rancast.trainings import FoundChampion, Tracked, conclude
 from rancast.use_cases import LeakageAudit, UseCase, load_use_case
 from tests.faults import tiny
@@ -96,13 +98,20 @@ def test_a_rerun_of_a_promoted_training_repeats_its_reasons(use_case: UseCase) -
 
 
 def test_a_champion_that_could_not_be_scored_has_a_reason() -> None:
-    """A verdict with a reason becomes the champion's state; one without leaves it as it was."""
+    """A verdict with a reason becomes the champion's state; one without leaves predictions."""
     found = FoundChampion(
         pointer=pointer(promotion(7)),
         state=ChampionState(version=7, fingerprint="key of ridge", has_registry_answered=True),
     )
-    assert found.scored(Readable(reason=None)) == found
-    assert found.scored(Readable(reason="unreadable")).state.reason == "unreadable"
+
+    def scoring(reason: str | None) -> Made:
+        outputs = {"predictions": Reference(uri="p", digest="d")} if reason is None else {}
+        facts = {"verdict": Readable(reason=reason)}
+        return Made(key="k", step="score", outputs=outputs, facts=facts, is_reused=False)
+
+    scored, unread = found.scored(scoring(None)), found.scored(scoring("unreadable"))
+    assert scored.predictions is not None and scored.state == found.state
+    assert unread.predictions is None and unread.state.reason == "unreadable"
     assert found.is_already(RIDGE) and not found.is_already(FOREST)
 
 

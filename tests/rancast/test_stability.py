@@ -1,0 +1,63 @@
+"""Clusters that are there are found in each half of the entities; others are not."""
+
+import numpy as np
+import pandas as pd
+
+from rancast.search import Rows
+from rancast.stability import Stability, stability
+from rancast.use_cases import Candidate
+from tests.rancast.cases import clustering, use_case
+
+CELLS, DAYS = 24, 3
+KMEANS = Candidate(name="k_means", estimator="KMeans", params={"n_clusters": 3, "n_init": 3})
+
+
+def rows(distance: float) -> tuple[Rows, "pd.Series[str]"]:
+    """Return rows of cells in three groups that far apart, and the cells."""
+    random = np.random.default_rng(5)
+    group = np.tile(np.arange(CELLS) % 3, DAYS)
+    centre = np.array([[0, 0], [distance, 0], [0, distance]])[group]
+    cell = np.tile(random.normal(size=(CELLS, 2)), (DAYS, 1))
+    X = pd.DataFrame(centre + cell + 0.01 * random.normal(size=centre.shape), columns=["a", "b"])
+    day = pd.Series(pd.date_range("2024-03-04", periods=DAYS, tz="UTC").repeat(CELLS))
+    names = pd.Series([f"C{number:02}" for number in range(CELLS)] * DAYS)
+    return Rows(X, pd.Series(0.0, X.index), day), names
+
+
+def measured(distance: float, labels: np.ndarray | None = None) -> Stability:
+    """Return the stability of three clusters, by default those of the very groups."""
+    data, names = rows(distance)
+    if labels is None:
+        from rancast.search import fit_rows
+
+        view = use_case(clustering()).fit_view()
+        labels = fit_rows(KMEANS, {}, data, view).predict(data.X).astype("float64")
+    return stability(KMEANS, {}, data, names, data, labels, use_case(clustering()).fit_view())
+
+
+def test_clear_groups_are_found_again() -> None:
+    """Groups far apart are the same in any half."""
+    found = measured(distance=20.0)
+    assert found.by_row.tolist() == [1.0] * CELLS * DAYS
+    assert found.by_cluster == {0: 1.0, 1: 1.0, 2: 1.0}
+
+
+def test_structureless_data_are_not() -> None:
+    """Where there are no groups, what k-means makes depends on the half."""
+    found = measured(distance=0.0)
+    assert found.by_row.mean() < 0.5
+    assert min(found.by_cluster.values()) < 0.75
+
+
+def test_a_single_cluster_is_not_stable_but_empty() -> None:
+    """A grouping of all in one agrees in nothing, so that its floor fails."""
+    found = measured(distance=20.0, labels=np.zeros(CELLS * DAYS))
+    assert found.by_row.tolist() == [0.0] * CELLS * DAYS
+
+
+def test_a_refit_that_is_not_possible_agrees_in_nothing() -> None:
+    """More clusters than rows of a half is no agreement, and no error of the training."""
+    data, names = rows(20.0)
+    many = Candidate(name="many", estimator="KMeans", params={"n_clusters": CELLS * DAYS + 1})
+    view, labels = use_case(clustering()).fit_view(), np.arange(CELLS * DAYS) % 3 * 1.0
+    assert stability(many, {}, data, names, data, labels, view).by_row.max() == 0.0

@@ -322,7 +322,7 @@ def _profiles(
             shares = quotient(_of_group(hours, block, entity), level)
             yield from ((part.name(name, block), shares[:, i]) for i, name in enumerate(columns))
         if part.weekend:
-            days = _means(values.groupby([own, (local.dayofweek >= 5).astype(int)]), columns)
+            days = _means(values.groupby([own, (local.day_of_week >= 5).astype(int)]), columns)
             shares = quotient(_of_group(days, 1, entity), _of_group(days, 0, entity))
             yield from ((part.name(name, None), shares[:, i]) for i, name in enumerate(columns))
 

@@ -39,9 +39,12 @@ def operator_day(dataset: Dataset, day: date, texts: tuple[str, ...]) -> pd.Data
     random = np.random.default_rng([day.toordinal(), crc32(dataset.name.encode())])
     start, period = pd.Timestamp(day, tz="UTC"), dataset.time.period
     if period is not None:
-        count = min(timedelta(days=1) // period, MOST_PERIODS)
-        time = np.repeat(start + period * np.arange(count), len(NAMES))
-        entity = np.tile(NAMES, count)
+        every = np.arange(timedelta(days=1) // period)
+        # neighbours in time, and the rest of the day
+        later = np.linspace(MOST_PERIODS // 2, every[-1], MOST_PERIODS // 2).astype(int)
+        count = np.union1d(every[: MOST_PERIODS // 2], np.minimum(later, every[-1]))
+        time = np.repeat(start + period * count, len(NAMES))
+        entity = np.tile(NAMES, len(count))
     else:
         # at midnight, where the rows of customers stand, and at any other time
         later = np.sort(random.integers(1, 86_400, EVENTS_A_DAY - len(NAMES)))

@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test test-operators test-ui check history bench ui deploy clean lock schemas onboard layout audit env up down
+.PHONY: help install demo test test-operators test-ui check history bench calibrate ui deploy clean lock schemas onboard layout audit env up down
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench: $(VENV)/.installed  ## time the main job beside a plain script that does 
 
 ceilings: $(VENV)/.installed  ## model quality on simulated data beside the best that is possible there (HOME_FOLDER=folder)
 	@$(BIN)/python -m benchmarks.ceilings $(HOME_FOLDER)
+
+calibrate: $(VENV)/.installed  ## how often the promotion rule is wrong, on simulated data whose truth is known
+	@$(BIN)/python -m benchmarks.calibration
 
 COMPILE := uv pip compile --no-strip-extras --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock" --quiet

@@ -193,7 +193,7 @@ def judge(
     """
     gap = view.embargo
     comparisons = {
-        name: compare(candidate, frame, view.metric, view.gates, view.seed, _after(gap, train_end))
+        name: compare(candidate, frame, view.metric, view.gates, _after(gap, train_end))
         for name, frame in zip(names, baseline, strict=True)
     }
     incumbent: Incumbent | Vacancy | str
@@ -208,7 +208,7 @@ def judge(
         incumbent = Incumbent(
             version=state.version,
             fingerprint=state.fingerprint,
-            comparison=compare(candidate, champion, view.metric, view.gates, view.seed, after),
+            comparison=compare(candidate, champion, view.metric, view.gates, after),
         )
     decision = decide(contender, incumbent, comparisons, view.gates, view.intervals)
     return _left_to_people(decision) if view.promotion == "manual" else decision

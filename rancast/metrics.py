@@ -22,6 +22,8 @@ Terms = Callable[[FloatArray, FloatArray], FloatArray]
 Finish = Callable[[FloatArray], FloatArray]
 FinishRanked = Callable[[FloatArray, FloatArray], FloatArray]
 
+# 1 at best, and zero or negative at worst: what is missing to 1 is a loss
+UP_TO_ONE = ("r2", "silhouette")
 SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)
 
 

@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test test-operators test-ui check history bench calibrate ui deploy clean lock schemas onboard layout audit env up down
+.PHONY: help install demo test test-operators test-ui check history bench ceilings calibrate ui deploy clean lock schemas onboard layout audit env up down
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

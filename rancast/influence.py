@@ -138,5 +138,7 @@ def two_way(influence: FloatArray, clusters: Mapping[str, Codes], informative: C
 def variance(influence: FloatArray, codes: Codes) -> float:
     """Return the variance of a sum of `influence` (rows,) over independent clusters (rows,)."""
     sums = np.bincount(codes, influence)
-    # n / (n - 1) as of any variance about an estimated mean
-    return float((sums**2).sum() * len(sums) / (len(sums) - 1))
+    # relative to next to nothing it may be infinite, and then nothing is promoted
+    with np.errstate(over="ignore"):
+        # n / (n - 1) as of any variance about an estimated mean
+        return float((sums**2).sum() * len(sums) / (len(sums) - 1))

@@ -11,7 +11,7 @@ CELLS ?= 20
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test test-operators test-ui check history bench ceilings calibrate ui deploy clean lock schemas onboard layout audit env up down
+.PHONY: help install demo test test-operators test-ui check history bench ceilings calibrate ui notebook deploy clean lock schemas onboard layout audit env up down
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ demo: $(VENV)/.installed  ## simulate raw files, run the main job on them, say w
 
 ui: $(VENV)/.installed  ## open the Prefect and MLflow UIs on the last run, with a worker
 	@$(BIN)/python -m deployments.ui
+
+notebook: $(VENV)/.installed  ## open JupyterLab on notebooks/, which read the lake and compare champions
+	@$(BIN)/python -m jupyterlab notebooks
 
 deploy: $(VENV)/.installed  ## put pools, deployments and automations on the server of PREFECT_API_URL
 	@$(BIN)/python -m deployments.deploy

@@ -62,7 +62,7 @@ VERIFY_SECONDS = 120
 LOGGABLE_PARAMS = frozenset("""
     candidate code configuration dataset embargo end entity estimator features folds history
     holdout holdout_end holdout_start horizon impute metric problem promotion refit rows scale
-    search_iterations search_rows seed start table target threshold train_end train_start
+    search_iterations search_rows seed selected start table target threshold train_end train_start
     training_key use_case
     """.split())
 MODEL_PARAM = re.compile(r"model\.[A-Za-z0-9_.]+")
@@ -89,6 +89,14 @@ class StoredModel(NamedTuple):
     model: bytes
     card: ModelCard
     golden: pd.DataFrame
+
+
+class RegisteredVersion(NamedTuple):
+    """One registered version as people compare them: its tags, and the metrics of its run."""
+
+    version: int
+    tags: dict[str, str]
+    metrics: dict[str, float]
 
 
 class Registry:
@@ -296,6 +304,19 @@ class Registry:
                 lambda: self._client.get_model_version(use_case, str(version)),
             )
         return None if found is None else dict(found.tags)
+
+    def versions(self, use_case: str) -> tuple[RegisteredVersion, ...]:
+        """Return every version of a model, the lowest first, with its tags and metrics."""
+        with self._asking(f"read the versions of {use_case}"):
+            found = self._client.search_model_versions(f"name = '{use_case}'")
+            runs = {item.version: self._client.get_run(str(item.run_id)).data for item in found}
+        read = (
+            RegisteredVersion(
+                int(item.version), dict(item.tags), dict(sorted(runs[item.version].metrics.items()))
+            )
+            for item in found
+        )
+        return tuple(sorted(read, key=lambda one: one.version))
 
     def fingerprint_of(self, use_case: str, version: int) -> str | None:
         """Return the fingerprint that a version carries, None where there is no such version."""

@@ -73,8 +73,8 @@ history: $(VENV)/.installed  ## who was champion when and why (USE_CASE=..., at 
 bench: $(VENV)/.installed  ## time the main job beside a plain script that does the same work
 	@$(BIN)/python -m benchmarks.main_job
 
-ceilings: $(VENV)/.installed  ## model quality on simulated data beside the best that is possible there (HOME_FOLDER=folder)
-	@$(BIN)/python -m benchmarks.ceilings $(HOME_FOLDER)
+ceilings: $(VENV)/.installed  ## model quality on simulated data beside the best that is possible there
+	@$(BIN)/python -m benchmarks.ceilings
 
 calibrate: $(VENV)/.installed  ## how often the promotion rule is wrong, on simulated data whose truth is known
 	@$(BIN)/python -m benchmarks.calibration

@@ -1,46 +1,47 @@
 """Model quality beside the best that is possible, which a simulator knows: `make ceilings`.
 
-    python -m benchmarks.ceilings [HOME]
-
-It runs `daily` on the demo's simulated operator, and takes what the best candidate of each use case
-said of its holdout, the best baseline, and the truth on the same rows. HOME stays for a look, and
-what was computed there before is reused; without one a temporary folder is used. Markdown goes to
-stdout, for docs/results.md.
+It trains each use case on the demo's simulated operator by the product's own functions (reading,
+features, table, fits), and takes what the best of the candidates says of its holdout, the best of
+the trivial forecasts, and the truth on the same rows. No garbled rows are simulated, as they would
+be quarantined. Markdown goes to stdout, for docs/results.md; names of use cases may be given.
 """
 
-import os
-import shutil
+import re
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping
-from datetime import date
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from rancast.calls import baselines_call
+from rancast import baselines, candidates
+from rancast.datasets import Dataset, load_dataset
+from rancast.duplicates import deduplicate
+from rancast.features import build
+from rancast.joins import Other
 from rancast.metrics import find_metric, greater_is_better
 from rancast.pseudonyms import pseudonymise
-from rancast.references import Reference
-from rancast.settings import load_settings
-from rancast.simulation import Scale, raw_files, true_throughput, true_week_probabilities
+from rancast.reading import read_partition
+from rancast.simulation import Faults, Scale, raw_files, true_throughput, true_week_probabilities
 from rancast.simulation_network import Network
 from rancast.simulation_truth import day_truth
-from rancast.trainings import TrainingOutcome
+from rancast.tables import assemble
 from rancast.use_cases import UseCase, load_use_case
-
-if TYPE_CHECKING:
-    from flows.daily import Night
+from rancast.windows import days_back, days_between, history_start
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-SCALE = Scale(cells=20, days=120, customers=200)
+SCALE = Scale(cells=20, days=120, customers=200, faults=Faults(corrupt_share=0))
+KEY = b"pseudonyms of nobody, for a benchmark"
 # the truth of a row of throughput costs a thousand random numbers
 THROUGHPUT_ROWS = 4_000
 # the truth of a day of customers costs seconds: every other day of the holdout
 CUSTOMER_DAYS = 2
+
+Days = dict[date, pd.DataFrame]
 
 
 class Line(NamedTuple):
@@ -69,41 +70,62 @@ class Line(NamedTuple):
 
 
 def main() -> None:
-    """Run the use cases below the folder named on the command line, or below a temporary one."""
-    if len(sys.argv) > 1:
-        measure(Path(sys.argv[1]).resolve())
-        return
-    with tempfile.TemporaryDirectory(prefix="rancast-ceilings-") as folder:
-        measure(Path(folder))
-
-
-def measure(home: Path) -> None:
-    """Run the main job in a home, and print each use case that has a truth beside it."""
-    prepare(home)
-    os.environ["RANCAST_HOME"] = str(home)
-    from flows.daily import daily  # prefect reads its settings below the first home
-
-    started = time.monotonic()
-    night: Night = daily(None, SCALE.end)
-    print(f"daily: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    """Train each use case that has a truth, and print it beside that."""
     print(f"{SCALE.cells} cells, {SCALE.days} days, {SCALE.customers} customers\n")
     print("| use case | metric | rows | best baseline | model | best possible | share | way |")
     print("|---|---|--:|--:|--:|--:|--:|--:|", flush=True)
-    for outcome in night.trained:
-        case = load_use_case(home, outcome.use_case)
-        if case.name in TRUTHS:
-            print(text(line(outcome, case, TRUTHS[case.name])), flush=True)
+    for name in sys.argv[1:] or TRUTHS:
+        started = time.monotonic()
+        print(text(line(load_use_case(CHECKOUT, name))), flush=True)
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
 
-def prepare(home: Path) -> None:
-    """Copy the configuration and write the raw files that are not there yet."""
-    for name in ("datasets", "expectations", "use_cases"):
-        shutil.copytree(CHECKOUT / name, home / name, dirs_exist_ok=True)
-    for name, data in raw_files(SCALE):
-        path = home / ".local" / "raw" / name
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+# --- tables -------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=None)
+def read_days(name: str) -> Days:
+    """Return each simulated day of a dataset as it is curated."""
+    dataset = load_dataset(CHECKOUT, name)
+    blobs: dict[date, dict[str, bytes]] = {}
+    for blob, data in raw_files(SCALE, [name]):
+        day = date(*map(int, re.findall(r"=(\d+)", blob)))
+        blobs.setdefault(day, {})[blob] = data
+    typed = {day: read_partition(files, dataset, KEY).typed for day, files in blobs.items()}
+    return {
+        day: deduplicate(frame, dataset).kept[list(dataset.columns)] for day, frame in typed.items()
+    }
+
+
+def table_of(case: UseCase) -> pd.DataFrame:
+    """Return the training table of a use case up to the end of the simulation."""
+    datasets = {name: load_dataset(CHECKOUT, name) for name in case.datasets}
+    own = datasets[case.dataset]
+    history = days_between(history_start(case, SCALE.end), SCALE.end)
+    days = read_days(own.name)
+    features = [features_of(case, datasets, day) for day in history]
+    used = [days[day] for day in history]
+    return assemble(features, used, case.table_view(), own, SCALE.end).table
+
+
+def features_of(case: UseCase, datasets: dict[str, Dataset], day: date) -> pd.DataFrame:
+    """Return the features of one day, from the days that each dataset is looked back on."""
+    seen = {
+        name: _looking_back(read_days(name), day, days_back(case, dataset))
+        for name, dataset in datasets.items()
+    }
+    others = {
+        name: Other(dataset=datasets[name].as_delivered(), days=tuple(found))
+        for name, found in seen.items()
+        if name != case.dataset
+    }
+    joined = {name: list(seen[name].values()) for name in others}
+    curated = list(seen[case.dataset].values())
+    return build(curated, case.feature_view(), datasets[case.dataset], day, joined, others)
+
+
+def _looking_back(days: Days, day: date, back: int) -> Days:
+    return {one: days[one] for one in days if day - timedelta(days=back) <= one <= day}
 
 
 # --- truths -------------------------------------------------------------------------------------
@@ -131,8 +153,7 @@ def satisfaction(rows: pd.DataFrame, case: UseCase) -> pd.DataFrame:
     """Return the true probability of a bad score in the week after some of the days."""
     days: list[date] = sorted(set(rows["time"].dt.date))[::CUSTOMER_DAYS]
     truth = true_week_probabilities(SCALE, days)
-    key = load_settings().pseudonym_secret()
-    who = pseudonymise(truth["customer_id"].astype("str"), "subscriber", key)
+    who = pseudonymise(truth["customer_id"].astype("str"), "subscriber", KEY)
     return pd.DataFrame({"entity": who, "time": truth["timestamp"], "truth": truth["probability"]})
 
 
@@ -147,45 +168,42 @@ TRUTHS: dict[str, Truth] = {
 # --- models beside them -------------------------------------------------------------------------
 
 
-def line(outcome: TrainingOutcome, case: UseCase, truth: Truth) -> Line:
+def line(case: UseCase) -> Line:
     """Return the best candidate and the best baseline beside the truth on the same rows."""
-    found = forecasts(outcome, case)
-    model = found.pop(outcome.best)
-    known = truth(model, case)
+    table = table_of(case)
+    best = best_fit(case, table)
+    model, name = best.predictions, best.card.candidate
+    known = TRUTHS[case.name](model, case)
     metric = find_metric(case.metric, case.problem)
     sign = 1 if greater_is_better(case.metric) else -1
 
     def score(frame: pd.DataFrame, column: str) -> float:
         both = frame.merge(known, on=["entity", "time"], validate="1:1")
-        y, forecast = (both[name].to_numpy(dtype=np.float64) for name in ("y", column))
+        y, forecast = (both[each].to_numpy(dtype=np.float64) for each in ("y", column))
         return float(metric(y, forecast))
 
-    scores = {name: score(frame, "prediction") for name, frame in found.items()}
-    best = max(scores, key=lambda name: sign * scores[name])
+    trivial = baselines.predictions(table, case.problem)
+    scores = {each: score(frame, "prediction") for each, frame in trivial.items()}
+    baseline = max(scores, key=lambda each: sign * scores[each])
     return Line(
         use_case=case.name,
         metric=case.metric,
         rows=len(model.merge(known, on=["entity", "time"])),
-        candidate=outcome.best,
-        baseline=best,
-        of_baseline=scores[best],
+        candidate=name,
+        baseline=baseline,
+        of_baseline=scores[baseline],
         of_model=score(model, "prediction"),
         ceiling=score(model, "truth"),
     )
 
 
-def forecasts(outcome: TrainingOutcome, case: UseCase) -> Mapping[str, pd.DataFrame]:
-    """Return name -> holdout predictions of the best candidate and of the baselines."""
-    from tasks.catalogue import score_baselines
-    from tasks.steps import STEPS, load_frame
-    from tasks.stores import open_ledger
-
-    entry = open_ledger().step(outcome.fingerprint)
-    assert entry is not None and score_baselines.name in STEPS
-    table = Reference.model_validate(entry.inputs["table"])
-    made = STEPS["score_baselines"].make(baselines_call(case, table), case.name)
-    references = {outcome.best: entry.outputs["predictions"], **made.outputs}
-    return {name: load_frame(reference) for name, reference in references.items()}
+def best_fit(case: UseCase, table: pd.DataFrame) -> candidates.FittedCandidate:
+    """Return the candidate whose folds scored best, as a training chooses it."""
+    sign = 1 if greater_is_better(case.metric) else -1
+    fits: Iterable[candidates.FittedCandidate] = (
+        candidates.fit(table, candidate, case.fit_view()) for candidate in case.candidates
+    )
+    return max(fits, key=lambda fit: sign * (fit.card.fold_score or -np.inf))
 
 
 def text(found: Line) -> str:

@@ -23,6 +23,8 @@ Folds = list[tuple[Places, Places]]
 # a class needs few cuts, the order of a quantity as many leaves as give R² 0.9998
 ALONE_DEPTH: dict[Problem, int] = {"classification": 3, "regression": 6}
 TOGETHER_DEPTH = 6
+# a feature whose score on one fold is farther below the bounds than this is no oracle
+NEAR = 0.1
 SHARE_OF_IMPORTANCE = 0.01
 # the error of an exact function, relative to y's spread
 EXACT_R2 = 1 - 1e-9
@@ -34,9 +36,7 @@ def check_single(material: Material, bounds: Bounds, seed: int) -> Checked:
     Where the last value forecasts as well, the label hardly changes within the horizon: a warning.
     """
     folds = random_folds(material, seed)
-    scores = {
-        name: _alone(material, material.X[[name]], folds, seed) for name in map(str, material.X)
-    }
+    scores = _best_alone(material, folds, bounds, seed)
     is_slow = _is_slow(material, folds, bounds, seed)
     found = [
         _finding(name, value, bounds, is_slow, ALONE_DEPTH[material.problem])
@@ -45,6 +45,26 @@ def check_single(material: Material, bounds: Bounds, seed: int) -> Checked:
     ]
     best = max(scores, key=lambda name: scores[name].skill)
     return Checked(tuple(found), f"the best one alone is {best}, with {_told(scores[best])}")
+
+
+def _best_alone(material: Material, folds: Folds, bounds: Bounds, seed: int) -> dict[str, Score]:
+    """Return the scores of the features that may be oracles, and of the best one in any case.
+
+    One fold tells which these are; all folds are for them alone, since most features are not.
+    """
+    # a class so rare that a fold lacks it has no score there
+    is_scored = len(np.unique(material.labels[folds[0][1]])) > 1
+    one = folds[:1] if is_scored else folds
+    looks = {name: _alone(material, material.X[[name]], one, seed) for name in map(str, material.X)}
+    best = max(looks, key=lambda name: looks[name].skill)
+    near = bounds.model_copy(
+        update={name: getattr(bounds, name) - NEAR for name in looks[best].values}
+    )
+    return {
+        name: _alone(material, material.X[[name]], folds, seed)
+        for name, look in looks.items()
+        if name == best or _is_oracle(look, near)
+    }
 
 
 def _is_slow(material: Material, folds: Folds, bounds: Bounds, seed: int) -> bool:

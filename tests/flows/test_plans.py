@@ -76,7 +76,8 @@ def test_a_plan_says_which_configuration_changed(champion_home: Path) -> None:
     rows = only_plan(training("tiny", AS_OF, return_state=True))
     assert why(rows, "fit_candidate") == "its configuration changed (view.seed)"
     assert why(rows, "assemble_table") == "nothing that it depends on changed"
-    assert why(rows, "audit_table") == "its configuration changed (view.seed)"
+    # by the seed its days are drawn, too
+    assert "view.seed" in why(rows, "audit_table")
 
 
 @pytest.mark.usefixtures("hurry")

@@ -24,7 +24,7 @@ from rancast.audit_relations import (
 )
 from rancast.audit_rules import Rule
 from rancast.audit_splits import check_collapse, check_split, pairs_of
-from rancast.datasets import Dataset
+from rancast.datasets import AnyDataset
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.joins import Other
 from rancast.use_cases import RESERVED, Problem, UseCase
@@ -70,7 +70,7 @@ def audit(
     table: pd.DataFrame,
     curated: list[pd.DataFrame],
     view: AuditView,
-    dataset: Dataset,
+    dataset: AnyDataset,
     joined: dict[str, list[pd.DataFrame]] = {},
     others: dict[str, Other] = {},
 ) -> Audit:

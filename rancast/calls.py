@@ -15,7 +15,7 @@ from rancast.references import Reference
 from rancast.tables import TableSummary
 from rancast.training_report import ReportFacts
 from rancast.trainings import Training
-from rancast.use_cases import Candidate, UseCase
+from rancast.use_cases import DAY, Candidate, UseCase
 from rancast.windows import Delivered, days_back, looking_back
 
 Arguments = dict[str, Any]
@@ -31,7 +31,7 @@ def features_call(use_case: UseCase, delivered: Mapping[str, Delivered], day: da
     return {
         "curated": _curated(seen[own]),
         "view": use_case.feature_view(),
-        "dataset": delivered[own].dataset,
+        "dataset": _of_days(delivered[own].dataset, seen[own]),
         "day": day,
         "joined": {name: _curated(days) for name, days in seen.items() if name != own},
         "others": {
@@ -52,7 +52,7 @@ def table_call(
         "features": list(features),
         "curated": _curated(partitions),
         "view": use_case.table_view(),
-        "dataset": dataset,
+        "dataset": _of_days(dataset, partitions),
         "end": end,
     }
 
@@ -74,7 +74,7 @@ def audit_call(
         "table": table,
         "curated": _curated(seen[own]),
         "view": view.model_copy(update={"days": chosen}),
-        "dataset": delivered[own].dataset,
+        "dataset": _of_days(delivered[own].dataset, seen[own]),
         "joined": {name: _curated(found) for name, found in seen.items() if name != own},
         "others": {
             name: _other(delivered[name], found) for name, found in seen.items() if name != own
@@ -132,6 +132,12 @@ def report_call(training: Training, decision: Decision | None) -> Arguments:
             clusters=best.clusters,
         ),
     }
+
+
+def _of_days(dataset: Dataset, partitions: Sequence[PartitionManifest]) -> Dataset:
+    """Return the dataset as the rows of these partitions depend on it."""
+    days = [one.date for one in partitions]
+    return dataset.between(min(days), max(days) + DAY) if days else dataset
 
 
 def _other(delivered: Delivered, days: Sequence[PartitionManifest]) -> Other:

@@ -4,17 +4,25 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import pandas as pd
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rancast.documents import Document, Duration, find_yaml, read_yaml
 from rancast.errors import ConfigurationError
 from rancast.expressions import Expression
+from rancast.hierarchy import Placement, load_hierarchy
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 ColumnType = Literal["string", "float", "integer", "boolean", "timestamp"]
@@ -341,6 +349,9 @@ class Dataset(Document):
     kpis: dict[Name, Kpi] = Field(
         default={}, description="name -> formula over counters; sums over sums at every level"
     )
+    hierarchy: Name | None = Field(
+        default=None, description="whose levels are columns: a file hierarchies/NAME.csv"
+    )
     levels: dict[Name, Level] = Field(
         default={}, description="name -> a level above the entity, such as site, out of its name"
     )
@@ -486,7 +497,12 @@ class Dataset(Document):
 
     def as_delivered(self) -> "Dataset":
         """Return it without what is derived: reading and validating depend on nothing else."""
-        return self.model_copy(update={"cumulative": {}, "kpis": {}, "levels": {}})
+        derived: dict[str, Any] = {"cumulative": {}, "kpis": {}, "levels": {}, "hierarchy": None}
+        return self.model_copy(update=derived)
+
+    def between(self, start: date, end: date) -> "Dataset":
+        """Return it as rows of the days from `start` up to, and without, `end` depend on it."""
+        return self
 
     @property
     def has_subscribers(self) -> bool:
@@ -509,6 +525,41 @@ class Dataset(Document):
         return (column, *(alias for alias in aliases if alias != column))
 
 
+class PlacedDataset(Dataset):
+    """A dataset whose entities a hierarchy places: its levels are columns of text."""
+
+    placement: Placement
+
+    @model_validator(mode="after")
+    def _levels_are_new(self) -> "PlacedDataset":
+        if self.entity is None:
+            raise ValueError("hierarchy places entities, and the dataset names none; state entity")
+        if twice := _repeated([*super().types, *self.placement.levels]):
+            raise ValueError(
+                f"{twice!r} is a level of hierarchy {self.hierarchy!r} and something else here; "
+                "rename one"
+            )
+        return self
+
+    @property
+    def types(self) -> dict[str, ColumnType]:
+        """The type of each column that a use case can name, the hierarchy's levels last."""
+        return super().types | dict.fromkeys(self.placement.levels, "string")
+
+    def as_delivered(self) -> Dataset:
+        """Return it without what is derived, placed nowhere."""
+        fields = {name: getattr(self, name) for name in Dataset.model_fields}
+        return Dataset(**fields).as_delivered()
+
+    def between(self, start: date, end: date) -> "PlacedDataset":
+        """Return it with what the hierarchy says of these days: later moves are not part of it."""
+        return self.model_copy(update={"placement": self.placement.between(start, end)})
+
+
+# as a step is given it: what is placed stays so when it is read back from the ledger
+AnyDataset = PlacedDataset | Dataset
+
+
 def _made_by(item: Cumulative) -> tuple[str, str]:
     return item.increment, item.suspect
 
@@ -525,7 +576,15 @@ def load_dataset(home: Path, name: str) -> Dataset:
     """
     dataset = read_yaml(find_yaml(home / "datasets", "dataset", name), Dataset)
     _check_name(dataset.name, name, "datasets")
-    return dataset
+    if dataset.hierarchy is None:
+        return dataset
+    fields = {name: getattr(dataset, name) for name in Dataset.model_fields}
+    placement = Placement.of(load_hierarchy(home, dataset.hierarchy))
+    try:
+        return PlacedDataset(**fields, placement=placement)
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise ConfigurationError(f"datasets/{name}.yaml: {reason}.") from error
 
 
 def _check_name(inside: str, outside: str, folder: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pandas.api.indexers import BaseIndexer
 
 from rancast import busy_hour, joins, neighbours
-from rancast.datasets import Dataset
+from rancast.datasets import AnyDataset, Dataset
 from rancast.grids import (
     MICROSECOND,
     Axis,
@@ -83,7 +83,7 @@ def _reach(view: FeatureView, dataset: Dataset) -> timedelta:
 def build(
     curated: list[pd.DataFrame],
     view: FeatureView,
-    dataset: Dataset,
+    dataset: AnyDataset,
     day: date,
     joined: dict[str, list[pd.DataFrame]] = {},
     others: dict[str, Other] = {},

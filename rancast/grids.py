@@ -82,7 +82,7 @@ def eligible_rows(curated: list[pd.DataFrame], view: FeatureView, dataset: Datas
         frame = counters.with_increments(frame, dataset)
     if dataset.kpis:
         frame = kpis.with_parts(frame, dataset)
-    if dataset.levels:
+    if dataset.levels or dataset.hierarchy:
         frame = levels.with_levels(frame, dataset)
     if view.where is not None:
         frame = frame[Expression(view.where).holds(frame)]

@@ -15,13 +15,14 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from rancast.documents import Document
 from rancast.errors import ConfigurationError
 
 FIRST, LAST = "entity", ("valid_from", "valid_to")
@@ -92,6 +93,42 @@ class Hierarchy(NamedTuple):
         is_there = (stays["valid_from"] <= time) & ~(stays["valid_to"] <= time)
         is_placed = stays[list(self.levels)].notna().any(axis="columns")
         return stays.loc[is_there & is_placed, [FIRST, *self.levels]].reset_index(drop=True)
+
+
+class Placement(Document):
+    """A hierarchy as configuration: a stay is the entity, its levels, and when it began and ended.
+
+    Times are ISO 8601 in UTC; a level and an end may be missing.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    stays: tuple[tuple[str | None, ...], ...]
+
+    @classmethod
+    def of(cls, hierarchy: Hierarchy) -> "Placement":
+        """Return what a hierarchy says."""
+        stays = hierarchy.stays.astype(object).where(hierarchy.stays.notna(), None)
+        rows = (
+            tuple(cell.isoformat() if isinstance(cell, datetime) else cell for cell in row)
+            for row in stays.itertuples(index=False, name=None)
+        )
+        return cls(name=hierarchy.name, levels=hierarchy.levels, stays=tuple(rows))
+
+    def hierarchy(self) -> Hierarchy:
+        """Return the hierarchy, to ask it where entities are."""
+        names = [FIRST, *self.levels, *LAST]
+        columns = dict(zip(names, zip(*self.stays, strict=True), strict=True)) if self.stays else {}
+        frame = pd.DataFrame({name: list(columns.get(name, ())) for name in names})
+        frame = frame.astype(dict.fromkeys([FIRST, *self.levels], "str"))
+        for name in LAST:
+            frame[name] = pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]")
+        return Hierarchy(self.name, self.levels, frame)
+
+    def between(self, start: date, end: date) -> "Placement":
+        """Return what it says of the days from `start` up to, and without, `end` alone."""
+        first, last = (pd.Timestamp(day, tz="UTC") for day in (start, end))
+        return Placement.of(self.hierarchy().between(first, last))
 
 
 def load_hierarchy(home: Path, name: str) -> Hierarchy:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rancast.datasets import Dataset
+from rancast.datasets import AnyDataset, Dataset
 from rancast.documents import Document
 from rancast.errors import EvidenceError
 from rancast.splits import assign
@@ -57,7 +57,7 @@ def assemble(
     features: list[pd.DataFrame],
     curated: list[pd.DataFrame],
     view: TableView,
-    dataset: Dataset,
+    dataset: AnyDataset,
     end: date,
 ) -> TrainingTable:
     """Return the labelled rows of X, sorted by time and entity; of a clustering, all rows.

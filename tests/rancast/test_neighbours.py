@@ -1,12 +1,17 @@
 """Neighbours: what the other cells of the site measured up to t, never the cell itself."""
 
+import json
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from pydantic import TypeAdapter
 
-from rancast.datasets import Dataset
+from rancast.datasets import AnyDataset, Dataset, PlacedDataset, load_dataset
 from rancast.errors import ConfigurationError
 from rancast.features import build, lookback_days
 from tests.rancast.cases import DAY, dataset, rows, spec, use_case
@@ -90,3 +95,60 @@ def test_a_level_is_from_a_column_of_text() -> None:
     ]:
         with pytest.raises(ValueError, match=reason):
             Dataset.model_validate(given | {"levels": {"site": level}})
+
+
+RADIO = b"""entity,site,region,valid_from,valid_to
+a,north,up,2024-01-01,2024-03-04T10:10:00Z
+a,south,up,2024-03-04T10:10:00Z,
+b,north,up,2024-01-01,
+c,south,up,2024-01-01,2025-01-01
+c,,,2025-01-01,
+"""
+
+
+@pytest.fixture()
+def placed(tmp_path: Path) -> Dataset:
+    """A dataset whose cells an inventory places: a moves from north to south at 10:10."""
+    for folder in ("datasets", "hierarchies"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "hierarchies" / "radio.csv").write_bytes(RADIO)
+    given = json.loads(dataset().model_dump_json(by_alias=True, exclude_none=True))
+    given["time"]["period"] = "10min"
+    (tmp_path / "datasets" / "kpi.yaml").write_text(yaml.safe_dump(given | {"hierarchy": "radio"}))
+    return load_dataset(tmp_path, "kpi")
+
+
+def test_neighbours_of_a_hierarchy_are_as_of_each_row(placed: Dataset) -> None:
+    """What a measured in the north stays the north's; from its move on it has the south's cells."""
+    given = rows(
+        ("a", "10:00", 1.0), ("a", "10:10", 2.0), ("b", "10:10", 10.0), ("c", "10:10", 100.0)
+    )
+    found = X(given, placed)["neighbours_load_mean_20min"]
+    np.testing.assert_array_equal(found, [NAN, 100.0, 1.0, 2.0])
+
+
+def test_what_a_hierarchy_says_of_other_days_is_no_part_of_a_step(placed: Dataset) -> None:
+    """A move of next year changes no key of this March, and the move of the day does."""
+    days = [date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)]
+    here, later = placed.between(*days[:2]), placed.between(*days[1:])
+    assert isinstance(here, PlacedDataset) and isinstance(later, PlacedDataset)
+    assert len(here.placement.stays) == 4 and len(later.placement.stays) == 3
+    assert "2025" not in here.model_dump_json()
+    read_back = TypeAdapter(AnyDataset).validate_python(here.model_dump(mode="json"))
+    assert read_back == here
+    frame = rows(("a", "10:00", 1.0), ("b", "10:10", 10.0))
+    pd.testing.assert_frame_equal(X(frame, here), X(frame, placed))
+
+
+def test_reading_and_joining_know_no_hierarchy(placed: Dataset) -> None:
+    """A new inventory reads no file again."""
+    assert placed.as_delivered() == dataset().as_delivered()
+    assert set(placed.types) - set(dataset().types) == {"site", "region"}
+
+
+def test_a_level_that_is_a_column_already_is_refused(tmp_path: Path, placed: Dataset) -> None:
+    """Two things of one name are never guessed apart."""
+    path = tmp_path / "hierarchies" / "radio.csv"
+    path.write_bytes(RADIO.replace(b"entity,site", b"entity,band"))
+    with pytest.raises(ConfigurationError, match="'band' is a level of hierarchy 'radio'"):
+        load_dataset(tmp_path, "kpi")

@@ -122,7 +122,7 @@ def prefect_server(servers: real.Servers) -> str:
 def deployed(servers: real.Servers) -> workers.Deployed:
     """A second Prefect server, with everything of `make deploy` on it, and a running worker.
 
-    Its tests carry `pytest.mark.xdist_group("worker")`; see tests/workers.py.
+    Its tests carry `pytest.mark.xdist_group`; see tests/workers.py.
     """
     return workers.start_deployed(servers)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers import Deployed, home_of
+from tests.workers import Deployed
 
 
 class Sink:
@@ -45,7 +45,7 @@ def alerted(deployed: Deployed) -> Iterator[Sink]:
     here = Sink()
     with pytest.MonkeyPatch.context() as patch, deployed.client():
         patch.setenv("PREFECT_API_URL", deployed.api_url)
-        patch.setenv("RANCAST_HOME", str(home_of(deployed.servers)))
+        patch.setenv("RANCAST_HOME", str(deployed.home))
         patch.setenv("RANCAST_ALERT_URL", f"http://127.0.0.1:{here.server.server_port}/alert")
         patch.setenv("RANCAST_ALERT_AUTHORIZATION", "Bearer of the tests")
         list(deploy())

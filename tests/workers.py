@@ -1,10 +1,12 @@
-"""A Prefect server with everything of `make deploy` on it, and a worker, shared by a test run.
+"""A Prefect server with everything of `make deploy` on it, and a worker, shared by many tests.
 
 A test has a home of its own, and creates runs with that home's environment as job variables; so one
-worker serves all tests. Tests that use it carry `pytest.mark.xdist_group("worker")`, so that one
-process of pytest-xdist has them all, and the limits of the deployments disturb nobody.
+worker serves all tests of a process of pytest-xdist, which has a server of its own: the limits of
+deployments are of a server. Tests that use it carry `pytest.mark.xdist_group`, one of two groups,
+so that one process has a group at a time, and no more servers are started than are needed.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -51,15 +53,21 @@ WORKER = {
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deployed Prefect server: `api_url` for clients, `ui_url` for browsers."""
+    """A deployed Prefect server: `api_url` for clients, `ui_url` for browsers, `name` for us."""
 
     api_url: str
     servers: real.Servers
+    name: str
 
     @property
     def ui_url(self) -> str:
         """Where a browser finds the UI."""
         return self.api_url.removesuffix("/api")
+
+    @property
+    def home(self) -> Path:
+        """The home from which it was deployed."""
+        return _home_of(self.servers, self.name)
 
     def run(
         self,
@@ -154,7 +162,7 @@ class Deployed:
 
     def worker(self) -> psutil.Process:
         """Return the process of the first worker, which the guard of the test run holds."""
-        guard = psutil.Process(self.servers.group("deployed-worker"))
+        guard = psutil.Process(self.servers.group(f"{self.name}-worker"))
         return guard.children()[0]
 
 
@@ -177,9 +185,10 @@ class Worker:
 
 
 def start_deployed(servers: real.Servers) -> Deployed:
-    """Start the server, deploy to it, start its worker; each once in a test run."""
+    """Start the server, deploy to it, start its worker; each once in a process of the test run."""
+    name = _name()
     template = real.prefect_template(servers)
-    database = servers.folder / "deployed.db"
+    database = servers.folder / f"{name}.db"
 
     def serve(port: int) -> list[str]:
         shutil.copyfile(template, database)
@@ -192,23 +201,39 @@ def start_deployed(servers: real.Servers) -> Deployed:
     url = f"sqlite+aiosqlite:///{database}"
     environment = SERVER | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
     port = servers.start(
-        "deployed", serve, lambda port: f"http://127.0.0.1:{port}/api/health", environment
+        name, serve, lambda port: f"http://127.0.0.1:{port}/api/health", environment
     )
-    api_url = f"http://127.0.0.1:{port}/api"
-    servers.once("deployed-deploy", lambda: deploy(_write_home(servers), api_url))
+    here = Deployed(f"http://127.0.0.1:{port}/api", servers, name)
+    servers.once(f"{name}-deploy", lambda: deploy(_write_home(here.home), here.api_url))
 
     def work(port: int) -> list[str]:
         # the port that answers when the worker does
         return ["env", f"PREFECT_WORKER_WEBSERVER_PORT={port}", *WORKER_COMMAND]
 
     servers.start(
-        "deployed-worker",
+        f"{name}-worker",
         work,
         lambda port: f"http://127.0.0.1:{port}/health",
         # for runs that bring no home of their own
-        WORKER | {"PREFECT_API_URL": api_url, "RANCAST_HOME": str(home_of(servers))},
+        WORKER | {"PREFECT_API_URL": here.api_url, "RANCAST_HOME": str(here.home)},
     )
-    return Deployed(api_url, servers)
+    return here
+
+
+def api_url_of_some(servers: real.Servers) -> str:
+    """Return the API of a Prefect server for what asks nothing of deployments.
+
+    It is the deployed one where this process has it, so that no second one is started.
+    """
+    record = servers.folder / f"{_name()}.json"
+    if record.exists():
+        return f"http://127.0.0.1:{json.loads(record.read_text())['port']}/api"
+    return real.start_prefect(servers)
+
+
+def _name() -> str:
+    """Return what the server of this process of pytest-xdist is called."""
+    return f"deployed-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 
 WORKER_COMMAND = [
@@ -217,14 +242,12 @@ WORKER_COMMAND = [
 ]
 
 
-def home_of(servers: real.Servers) -> Path:
-    """Return the home from which the server of a test run was deployed."""
-    return servers.folder / "deployed-home"
+def _home_of(servers: real.Servers, name: str) -> Path:
+    return servers.folder / f"{name}-home"
 
 
-def _write_home(servers: real.Servers) -> Path:
+def _write_home(home: Path) -> Path:
     """Write a home for the forms of the deployments: what the checkout has, and the tiny one."""
-    home = home_of(servers)
     for name in ("datasets", "expectations", "use_cases"):
         shutil.copytree(real.CHECKOUT / name, home / name)
     tiny.write_home(home)

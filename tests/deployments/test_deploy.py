@@ -28,9 +28,9 @@ from rancast.settings import find_home
 from rancast.use_cases import known_use_cases
 from tests import servers as real
 from tests.stack import compose
-from tests.workers import Deployed, home_of
+from tests.workers import Deployed
 
-pytestmark = pytest.mark.xdist_group("worker")
+pytestmark = pytest.mark.xdist_group("other-worker")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def deploy(
 ) -> Iterator[Callable[[], list[str]]]:
     """Do what `make deploy` does on the server of the tests; a call returns what it changed."""
     monkeypatch.setenv("PREFECT_API_URL", deployed.api_url)
-    monkeypatch.setenv("RANCAST_HOME", str(home_of(deployed.servers)))
+    monkeypatch.setenv("RANCAST_HOME", str(deployed.home))
     monkeypatch.setenv("RANCAST_ALERT_URL", "http://127.0.0.1:9/alert")
     monkeypatch.setenv("RANCAST_ALERT_AUTHORIZATION", "Bearer of the tests")
     with deployed.client():
@@ -91,7 +91,7 @@ def test_it_is_what_prefect_deploy_makes_of_the_file(deployed: Deployed) -> None
     before = everything(deployed)["deployments"]
     settings = {
         "PREFECT_API_URL": deployed.api_url,
-        "RANCAST_HOME": str(home_of(deployed.servers)),
+        "RANCAST_HOME": str(deployed.home),
         "RANCAST_TIMEZONE": "UTC",
         "RANCAST_WORK_POOL": "rancast",
     }

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests import servers as real
 from tests.flows import homes
 from tests.sinks import Sink, alerted
-from tests.workers import Deployed
+from tests.workers import Deployed, api_url_of_some
 
 AS_OF = date(2024, 3, 5)
 
@@ -97,14 +98,14 @@ def new_home(tmp_path: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture(scope="session")
 def settled_home(
-    tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path, prefect_server: str
+    tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path, servers: real.Servers
 ) -> Path:
     """A home after its first night, with one champion; copy it, never change it."""
     folder = tmp_path_factory.mktemp("settled")
     homes.write_home(folder / "home", mlflow_template)
     with (
         pytest.MonkeyPatch.context() as patch,
-        against(prefect_server, folder / "results"),
+        against(api_url_of_some(servers), folder / "results"),
         in_a_hurry(),
     ):
         patch.setenv("RANCAST_HOME", str(folder / "home"))

@@ -29,7 +29,7 @@ from tests.workers import Deployed, environment_of
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
-pytestmark = pytest.mark.xdist_group("worker")
+pytestmark = pytest.mark.xdist_group("other-worker")
 
 NEXT = AS_OF + timedelta(days=1)
 RIDGE = "  - {name: ridge, estimator: Ridge, impute: true}\n"
@@ -38,7 +38,7 @@ WEAK = 1
 
 @pytest.fixture(scope="session")
 def weak_champion(
-    tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path, prefect_server: str
+    tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path, deployed: Deployed
 ) -> Path:
     """A home whose champion, version 1, any candidate beats, and where people decide; copy it."""
     folder = tmp_path_factory.mktemp("weak")
@@ -49,7 +49,7 @@ def weak_champion(
     usual = path.read_text()
     with (
         pytest.MonkeyPatch.context() as patch,
-        against(prefect_server, folder / "results"),
+        against(deployed.api_url, folder / "results"),
         in_a_hurry(),
     ):
         patch.setenv("RANCAST_HOME", str(home))

@@ -19,9 +19,9 @@ from tests import servers as real
 from tests.faults import tiny
 from tests.flows import homes
 from tests.flows.conftest import AS_OF
-from tests.workers import Deployed, deploy, environment_of, home_of
+from tests.workers import Deployed, deploy, environment_of
 
-pytestmark = pytest.mark.xdist_group("worker")
+pytestmark = pytest.mark.xdist_group("other-worker")
 
 NEXT = AS_OF + timedelta(days=1)
 
@@ -142,7 +142,7 @@ def test_runs_that_are_pending_at_an_upgrade_run_on_the_newer_code(
     newer one deploys, and a worker with its code takes over: a run whose parameters it still has is
     executed, and reuses what the older one made; one with a parameter that is gone fails before it
     does anything, and its message names the parameter."""
-    settings, env = home_of(deployed.servers), environment_of(home)
+    settings, env = deployed.home, environment_of(home)
     days = {"dataset": "kpis", "start": str(tiny.START)}
     assert "deployment ingest" in deploy(settings, deployed.api_url, older)
     with deployed.second_worker(

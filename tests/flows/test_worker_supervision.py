@@ -17,7 +17,7 @@ from tests.faults import tiny
 from tests.flows import homes
 from tests.flows.conftest import AS_OF, against
 from tests.sinks import Sink
-from tests.workers import Deployed, environment_of
+from tests.workers import Deployed, Worker, environment_of
 
 pytestmark = pytest.mark.xdist_group("worker")
 
@@ -74,7 +74,7 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
     night = {"use_cases": ["tiny"], "as_of": str(AS_OF)}
     with deployed.second_worker(tmp_path / "worker", tmp_path / "cwd") as worker:
         silent = deployed.run("ingest", {"dataset": "kpis", "end": str(AS_OF)}, env)
-        stopped = until(lambda: worker.process.children(recursive=True))
+        stopped = until(lambda: processes_of_runs(worker))
         for process in stopped:
             process.suspend()
         beating = deployed.run("daily", night, env)
@@ -115,6 +115,20 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
     message = deployed.wait(part.id, ["Crashed"]).state.message
     assert "Retry the run that it is a part of" in message
     assert taken_slots(deployed, "daily") == taken_slots(deployed, "ingest") == 0
+
+
+def processes_of_runs(worker: Worker) -> list[psutil.Process]:
+    """Return the processes of a worker's runs once they are that.
+
+    A child that still has the worker's own command line was forked just now: the worker waits for
+    it to become a run, and would wait for ever if it were stopped.
+    """
+    own = worker.process.cmdline()
+    try:
+        children = worker.process.children(recursive=True)
+        return children if all(child.cmdline() not in ([], own) for child in children) else []
+    except psutil.NoSuchProcess:
+        return []
 
 
 def parts_of(deployed: Deployed, run: UUID) -> list[Any]:

@@ -101,7 +101,7 @@ class Deployed:
             return UUID(reply.json()["id"])
 
     def wait(
-        self, run_id: UUID, states: Collection[str] = ("Completed",), seconds: float = 120
+        self, run_id: UUID, states: Collection[str] = ("Completed",), seconds: float = 300
     ) -> "FlowRun":
         """Return the flow run once its state is named in `states`.
 

@@ -147,7 +147,7 @@ def form(deployed: Deployed, run: "FlowRun") -> tuple[str, dict[str, Any]]:
 
 def wait_until_idle(deployed: Deployed) -> None:
     """Wait until the worker has no process of a run any more."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while deployed.worker().children():
         assert time.monotonic() < deadline, "a process of a run is still there"
         time.sleep(0.1)

@@ -14,7 +14,7 @@ from tests.workers import Deployed, environment_of
 
 pytestmark = pytest.mark.xdist_group("worker")
 
-SECONDS = 60
+SECONDS = 180
 
 
 def test_a_killed_run_gets_its_page_and_an_alert(

@@ -114,7 +114,7 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
         # each worker has its own
         del env["RANCAST_HOME"], env["PREFECT_LOCAL_STORAGE_PATH"]
         run_id = deployed.run("daily", {"use_cases": ["tiny"], "as_of": str(AS_OF)}, env)
-        deployed.wait(run_id, ["Failed"], 240)
+        deployed.wait(run_id, ["Failed"])
         steps = homes.count_steps(home)
         assert steps["fit_candidate"] == 2
         kept = written(results)
@@ -129,7 +129,7 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
         ):
             spoil(home)
             retry(deployed, run_id)
-            deployed.wait(run_id, ["Completed"], 240)
+            deployed.wait(run_id, ["Completed"])
     assert homes.count_steps(home) == steps
     after = written(results)
     assert kept.items() <= after.items() and all(map(json.loads, after.values()))
@@ -241,7 +241,7 @@ def scheduled(deployed: Deployed, home: Path, use_case: str, day: date) -> UUID:
 
 def night(deployed: Deployed, home: Path, run_id: UUID) -> dict[str, Any]:
     """Wait for a night and return its result, which lies as JSON in the test's own storage."""
-    run = deployed.wait(run_id, ["Completed"], 240)
+    run = deployed.wait(run_id, ["Completed"])
     record = json.loads((home / "results" / run.state.data.storage_key).read_text())
     return dict(record["data"])
 
@@ -261,7 +261,7 @@ def test_a_night_waits_for_its_data_and_reads_what_replaced_it(
     good = newest.read_bytes()
     newest.write_bytes(good.replace(b"load_ratio", b"lod_ratio"))
     run_id = scheduled(deployed, home, WAITING_CASE, LATE)
-    run = deployed.wait(run_id, ["Waiting"], 240)
+    run = deployed.wait(run_id, ["Waiting"])
     assert "is refused as it is" in run.state.message and "kpis.csv" in run.state.message
     wait = run.state.state_details.scheduled_time - datetime.now(UTC)
     assert timedelta(minutes=8) < wait <= timedelta(minutes=10)

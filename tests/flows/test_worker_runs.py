@@ -55,7 +55,7 @@ def test_each_deployment_runs_through_a_worker(deployed: Deployed, home: Path) -
         deployed.run("backfill", days, env): "backfill 2024-03-01 to 2024-03-05",
         deployed.run("supervision", {}, env): "supervision",
     }
-    ended = {name: deployed.wait(run, seconds=240) for run, name in named.items()}
+    ended = {name: deployed.wait(run) for run, name in named.items()}
     assert {name: run.name for name, run in ended.items()} == {name: name for name in ended}
     assert champion(home) == 1 and len(homes.registry(home)["versions"]) == 2
     training = deployed.run("training", {"use_case": "tiny", "end": str(NEXT)}, env)
@@ -96,7 +96,7 @@ def test_a_killed_backfill_goes_on_where_it_was(
     deployed.wait(run, ["Submitting", "Pending", "Running"])
     other = deployed.run("backfill", parameters, env)
     behind = deployed.run("ingest", {"dataset": "kpis", "end": str(AS_OF)}, env)
-    ended, again = deployed.wait(run, seconds=240), deployed.wait(other, seconds=240)
+    ended, again = deployed.wait(run), deployed.wait(other, seconds=240)
     assert deployed.wait(behind).start_time < ended.end_time < again.start_time
     assert len(homes.manifests(home)) == len(days)
     assert {name: time for name, time in finished(home).items() if name in done} == done
@@ -127,7 +127,7 @@ def finished(home: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
 
 
-def until(is_so: Callable[[], bool], seconds: float = 120) -> None:
+def until(is_so: Callable[[], bool], seconds: float = 180) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not is_so():

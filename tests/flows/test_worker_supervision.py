@@ -49,7 +49,7 @@ def supervise(deployed: Deployed, home: Path, moment: datetime) -> str:
     return str(state.message)
 
 
-def until(is_so: Callable[[], Any], seconds: float = 60) -> Any:
+def until(is_so: Callable[[], Any], seconds: float = 180) -> Any:
     """Wait until something is so, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := is_so()):
@@ -97,7 +97,7 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
         beat(deployed, resting, given)
         client.set_flow_run_state(resting, Suspended(), force=True)
         beat(deployed, beating, given)
-        crashed = deployed.wait(beating, ["Crashed"], seconds=60)
+        crashed = deployed.wait(beating, ["Crashed"])
         assert client.read_flow_run(resting).state_name == "Suspended"
         client.set_flow_run_state(resting, Cancelled(), force=True)
     assert "no heartbeat for ten minutes" in crashed.state.message

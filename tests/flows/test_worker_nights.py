@@ -48,10 +48,10 @@ class Mlflow:
         self.folder, self.port = folder, real.free_port()
         folder.mkdir()
         (folder / "mlflow.db").write_bytes(template.read_bytes())
-        self.start()
+        self.launch()
 
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
+    def launch(self) -> None:
+        """Start it; who needs it waits."""
         store = ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"]
         artifacts = ["--artifacts-destination", str(self.folder / "artifacts")]
         address = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
@@ -65,6 +65,9 @@ class Mlflow:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def wait(self) -> None:
+        """Wait until it answers."""
         deadline = time.monotonic() + real.START_SECONDS
         while not real.answers(f"http://127.0.0.1:{self.port}/health"):
             assert time.monotonic() < deadline, (self.folder / "log").read_text()[-3000:]
@@ -97,6 +100,7 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
     one from Azure: no step is computed again, each candidate has one run, and there is one version
     and one champion."""
     results = results_in_azure(deployed, azurite, home)
+    mlflow.wait()
     with proxies.proxy(f"http://127.0.0.1:{mlflow.port}") as proxy:
 
         def die_at_the_alias(exchange: proxies.Exchange) -> None:
@@ -121,13 +125,14 @@ def test_a_night_that_failed_to_promote_is_finished_on_another_machine(
         assert len(kept) > 10
 
         proxy.fault = None
-        mlflow.start()
+        mlflow.launch()
         other = tmp_path / "other"
         homes.write_home(other, mlflow_template)
         with deployed.second_worker(
             tmp_path / "b", tmp_path / "b-cwd", {"RANCAST_HOME": str(other)}
         ):
             spoil(home)
+            mlflow.wait()
             retry(deployed, run_id)
             deployed.wait(run_id, ["Completed"])
     assert homes.count_steps(home) == steps

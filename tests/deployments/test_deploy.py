@@ -122,7 +122,8 @@ def _said(deployment: dict[str, Any]) -> dict[str, Any]:
 def test_what_was_changed_by_hand_is_put_right_but_a_pause_stays(
     deployed: Deployed, deploy: Callable[[], list[str]]
 ) -> None:
-    """A description and a limit come back; a schedule and an automation that are off stay off."""
+    """A description and a limit come back, and the parameters of a schedule that Prefect forgot as
+    somebody paused it; a schedule and an automation that are off stay off."""
     deploy()
     with deployed.client() as client:
         before = client.read_deployment_by_name("ingest/ingest")
@@ -135,9 +136,16 @@ def test_what_was_changed_by_hand_is_put_right_but_a_pause_stays(
         assert deploy() == ["deployment ingest"]
         after = client.read_deployment_by_name("ingest/ingest")
         (still,) = client.read_automations_by_name("rancast: a partition was refused")
-        client.update_deployment_schedule(before.id, schedule.id, active=True)
+        client.update_deployment_schedule(
+            before.id, schedule.id, active=True, parameters=schedule.parameters
+        )
         switch(client, refused.id, True)
     assert after.description == before.description
+    assert {one.slug: one.parameters for one in after.schedules} == {
+        "network-performance": {"dataset": "network_performance"},
+        "customer-experience": {"dataset": "customer_experience"},
+        "call-detail-records": {"dataset": "call_detail_records"},
+    }
     assert after.global_concurrency_limit.limit == 1
     assert {one.slug: one.active for one in after.schedules} == {
         "network-performance": False,

@@ -156,7 +156,10 @@ def planned(running: Running) -> list["FlowRun"]:
             time.sleep(0.5)
         for deployment in client.read_deployments(limit=50):
             for schedule in deployment.schedules:
-                client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+                # said again, since Prefect forgets parameters that such a change does not name
+                client.update_deployment_schedule(
+                    deployment.id, schedule.id, active=False, parameters=schedule.parameters
+                )
     return due
 
 

@@ -426,7 +426,7 @@ def _busy_hour_of_events(
     if part is None or part.dataset is None or part.by is None:
         return
     other = others[part.dataset]
-    rows = joins.stacked(joined, part.dataset, other.dataset)
+    rows = joins.stacked(joined, other.dataset, [part.by, part.traffic])
     events = pd.DataFrame(
         {
             "entity": rows[part.by],

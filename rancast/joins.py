@@ -5,7 +5,7 @@ a window that reaches into a day that was not delivered is unknown, while no eve
 is a count and a sum of 0.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -72,25 +72,29 @@ def columns(
             yield name, np.where(is_known[window], found, np.nan)
 
 
-def stacked(joined: Frames, name: str, dataset: Dataset) -> pd.DataFrame:
-    """Return all rows of the dataset `name` by its key: their order in files does not matter."""
-    parts = [part for part in joined.get(name, []) if len(part)]
-    frame = pd.concat([no_rows(dataset), *parts], ignore_index=True)
-    return frame.sort_values([dataset.time.column, *dataset.key], kind="stable", ignore_index=True)
+def stacked(joined: Frames, dataset: Dataset, columns: Iterable[str]) -> pd.DataFrame:
+    """Return these columns, the time and the key of all rows, by time and key.
+
+    So the order of rows in files does not matter.
+    """
+    order = list(dict.fromkeys([dataset.time.column, *dataset.key]))
+    wanted = list(dict.fromkeys([*order, *columns]))
+    parts = [part[wanted] for part in joined.get(dataset.name, []) if len(part)]
+    frame = pd.concat(parts or [no_rows(dataset)[wanted]], ignore_index=True)
+    return frame.sort_values(order, kind="stable", ignore_index=True)
 
 
 def _rows(join: Join, joined: Frames, others: Others) -> pd.DataFrame:
     """Return the rows that windows look at, with `.entity` and `.time` (of the event, if any)."""
     met = others[join.dataset].dataset
-    rows = stacked(joined, join.dataset, met)
+    asked = [Expression(text).columns for text in (join.where, join.any) if text is not None]
+    rows = stacked(joined, met, [join.by, *join.statistics, *sorted(set().union(*asked))])
     if join.where is not None:
         rows = rows[Expression(join.where).holds(rows)]
-    told = Expression(join.any).columns if join.any else ()
-    rows = rows[list(dict.fromkeys([join.by, met.time.column, *join.statistics, *sorted(told)]))]
     if join.through is None:
         return rows.assign(**{".entity": rows[join.by], ".time": rows[met.time.column]})
     events = others[join.through.dataset].dataset
-    made = stacked(joined, events.name, events)
+    made = stacked(joined, events, [join.through.entity, join.through.by])
     calls = pd.DataFrame(
         {
             ".entity": made[join.through.entity],

@@ -46,7 +46,7 @@ def _repeated(names: Iterable[str]) -> str | None:
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
-def _with_value(pattern: str, place: str) -> str:
+def with_value(pattern: str, place: str) -> str:
     """Return a regular expression that compiles and has the group 'value'."""
     try:
         groups = re.compile(pattern).groupindex
@@ -260,7 +260,7 @@ class Level(Document):
     @field_validator("pattern")
     @classmethod
     def _has_value(cls, pattern: str) -> str:
-        return _with_value(pattern, "the pattern")
+        return with_value(pattern, "the pattern")
 
 
 class Kpi(Document):
@@ -364,7 +364,7 @@ class Dataset(Document):
     @classmethod
     def _patterns_have_value(cls, patterns: dict[str, str]) -> dict[str, str]:
         for column, pattern in patterns.items():
-            _with_value(pattern, f"the pattern of {column!r}")
+            with_value(pattern, f"the pattern of {column!r}")
         return patterns
 
     @model_validator(mode="after")

@@ -115,12 +115,13 @@ def two_way(influence: FloatArray, clusters: Mapping[str, Codes], informative: C
     evidence is counted by: all of them, or the positives. The variance is never less than that of
     either way alone. Degrees of freedom by Satterthwaite (1946), Biometrics Bulletin 2: between the
     fewer clusters' and the sum of both, as either or both matter. Raises EvidenceError where fewer
-    than MINIMUM_INFORMATIVE clusters hold an informative row.
+    than MINIMUM_INFORMATIVE clusters hold an informative row, or 2 where all rows are.
     """
     parts, freedom = [], []
     for kind, codes in clusters.items():
         holding = len(np.unique(codes[informative]))
-        if holding < MINIMUM_INFORMATIVE:
+        # where every row is evidence, the gates' minimum of clusters has been asked already
+        if holding < (2 if len(informative) == len(influence) else MINIMUM_INFORMATIVE):
             raise EvidenceError(
                 f"all positive rows lie in {holding} of {int(codes.max()) + 1} clusters by {kind}, "
                 "too few to tell a spread; take a longer holdout."

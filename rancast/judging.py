@@ -17,6 +17,7 @@ from rancast.documents import Document, Duration
 from rancast.errors import DataError, ModelRefused
 from rancast.evaluation import Evaluation, evaluate
 from rancast.interval_scores import with_intervals
+from rancast.levels import read_level
 from rancast.metrics import greater_is_better
 from rancast.models import ModelCard
 from rancast.silhouettes import with_silhouettes
@@ -33,6 +34,7 @@ class JudgeView(Document):
     seed: int
     promotion: Literal["automatic", "manual"] = "automatic"
     slice_support: dict[str, int] = {}
+    levels: dict[str, str] = {}
     intervals: Intervals | None = None
 
 
@@ -92,6 +94,7 @@ class ChampionScore(NamedTuple):
 
 def judge_view(use_case: UseCase) -> JudgeView:
     """Return what judging a training of `use_case` depends on."""
+    levels = dict.fromkeys(use_case.report.levels, use_case.report.minimum_support)
     return JudgeView(
         problem=use_case.problem,
         metric=use_case.metric,
@@ -99,7 +102,8 @@ def judge_view(use_case: UseCase) -> JudgeView:
         embargo=use_case.split.embargo,
         seed=use_case.seed,
         promotion=use_case.promotion,
-        slice_support=use_case.slice_support(),
+        slice_support=use_case.slice_support() | levels,
+        levels=use_case.report.levels,
         intervals=use_case.intervals,
     )
 
@@ -152,6 +156,8 @@ def evaluate_predictions(
 
     Of a model with prediction intervals these are evaluated, too, if the use case asks for them.
     """
+    groups = {name: read_level(predictions["entity"], text) for name, text in view.levels.items()}
+    predictions = predictions.assign(**groups)
     others = [name for name in METRICS[view.problem] if name != view.metric]
     names = (view.metric, *others, *(METRICS_AT_THRESHOLD if threshold is not None else ()))
     found = evaluate(

@@ -16,11 +16,17 @@ def with_levels(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
         where = dataset.placement.hierarchy()
         located = where.locate(rows[dataset.entity], rows[dataset.time.column])
         rows = rows.assign(**{name: located[name].astype("str") for name in where.levels})
-    found = {}
-    for name, level in dataset.levels.items():
-        texts = rows[level.source].astype("str")
-        pattern = re.compile(level.pattern)
-        matches = {text: pattern.search(text) for text in texts.dropna().unique()}
-        site = {text: match["value"] for text, match in matches.items() if match}
-        found[name] = texts.map(site).astype("str")
-    return rows.assign(**found)
+    return rows.assign(
+        **{
+            name: read_level(rows[level.source], level.pattern)
+            for name, level in dataset.levels.items()
+        }
+    )
+
+
+def read_level(values: pd.Series, pattern: str) -> "pd.Series[str]":
+    """Return what the group `value` of a regular expression finds in each text, else missing."""
+    texts, wanted = values.astype("str"), re.compile(pattern)
+    matches = {text: wanted.search(text) for text in texts.dropna().unique()}
+    found = {text: match["value"] for text, match in matches.items() if match}
+    return texts.map(found).astype("str")

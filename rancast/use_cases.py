@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from rancast.audit_rules import Rule
-from rancast.datasets import Dataset, Name
+from rancast.datasets import Dataset, Name, with_value
 from rancast.documents import Document, Duration, find_yaml, read_yaml
 from rancast.errors import ConfigurationError
 from rancast.expressions import Expression
@@ -614,6 +614,18 @@ class Report(Document):
     minimum_support: Annotated[int, Field(ge=1)] = Field(
         default=200, description="groups with fewer rows have no number"
     )
+    levels: dict[Name, str] = Field(
+        default={},
+        description="groups of entities, such as site: a regular expression over the entity's "
+        "name, whose group 'value' is the group's",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def _have_value(cls, levels: dict[str, str]) -> dict[str, str]:
+        for name, pattern in levels.items():
+            with_value(pattern, f"the pattern of {name!r}")
+        return levels
 
 
 class Alerts(Document):
@@ -732,6 +744,13 @@ class UseCase(Document):
             raise ValueError(
                 "refit_on_holdout gives clusters that were not evaluated; a clustering has none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _levels_have_names_of_their_own(self) -> "UseCase":
+        for name in self.report.levels:
+            if name in (*self.features.names(), self.entity, *RESERVED, *PREDICTED):
+                raise ValueError(f"report.levels names {name!r}, which is a column already")
         return self
 
     @model_validator(mode="after")

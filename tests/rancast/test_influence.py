@@ -70,6 +70,13 @@ def test_positives_of_two_days_tell_no_spread() -> None:
         two_way(np.ones(12), CLUSTERS, np.arange(8))
 
 
+def test_two_days_of_rows_that_all_count_have_a_spread() -> None:
+    """As few clusters as the gates allow give an interval, a wide one, where each row counts."""
+    days = {"entity": np.arange(12) % 4, "day": np.arange(12) // 6}
+    found = two_way(np.arange(12.0) - 5.5, days, np.arange(12))
+    assert found.standard_error > 0 and found.degrees_of_freedom < 4
+
+
 def lower_bounds(truth: float, trials: int) -> FloatArray:
     """Return the lower bounds for challengers of 20 cells and 7 days that are `truth` better.
 

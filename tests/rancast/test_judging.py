@@ -190,3 +190,15 @@ def test_a_champion_without_intervals_is_compared(view: JudgeView) -> None:
     baseline, names = [champion, champion], ("last_value", "majority")
     decision = judge(candidate, baseline, names, champion, contending, TRAIN_END, known, wanted)
     assert decision.promote and decision.comparisons["version 1"].is_sufficient
+
+
+def test_entities_are_sliced_by_what_their_names_say(view: JudgeView) -> None:
+    """Cells of one site are a group of the evaluation; a name without a site is missing."""
+    frame = predictions(0.05)
+    levels = {"site": "^C0(?P<value>[0-4])"}
+    asked = view.model_copy(update={"levels": levels, "slice_support": {"site": 100}})
+    found = evaluate_predictions(frame, asked, None).slices
+    groups = [(part.column, part.value, part.rows) for part in found]
+    sites = [("site", str(place), 168) for place in range(5)]
+    assert groups == [*sites, ("site", "missing", 7 * 168)]
+    assert all(part.score is not None for part in found)

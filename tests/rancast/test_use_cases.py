@@ -77,6 +77,8 @@ def test_the_mission_is_decided_by_five() -> None:
         ({"gates": {"floors": {"recall": 0.5}}}, "'recall', which is not a metric here"),
         ({"gates": {"slices": [{"column": "band"}]}}, "add it to features.categories"),
         ({"report": {"slices": ["band"]}}, "report.slices names 'band'"),
+        ({"report": {"levels": {"load": "(?P<value>.)"}}}, "report.levels names 'load'"),
+        ({"report": {"levels": {"site": "^."}}}, "the pattern of 'site'"),
         ({"problem": "ranking"}, "classification"),
         ({"features": {"current": ["load"], "lag": []}}, "lag"),
         ({"features": {}}, "there is no feature"),

@@ -9,24 +9,33 @@ be quarantined. Markdown goes to stdout, for docs/results.md; names of use cases
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import adjusted_rand_score
 
 from rancast import baselines, candidates
 from rancast.datasets import Dataset, load_dataset
 from rancast.duplicates import deduplicate
 from rancast.features import build
+from rancast.groupings import groupings
 from rancast.joins import Other
 from rancast.metrics import find_metric, greater_is_better
 from rancast.pseudonyms import pseudonymise
 from rancast.reading import read_partition
-from rancast.simulation import Faults, Scale, raw_files, true_throughput, true_week_probabilities
+from rancast.simulation import (
+    Faults,
+    Scale,
+    raw_files,
+    true_profiles,
+    true_throughput,
+    true_week_probabilities,
+)
 from rancast.simulation_network import Network
 from rancast.simulation_truth import day_truth
 from rancast.tables import assemble
@@ -59,7 +68,7 @@ class Line(NamedTuple):
     @property
     def share(self) -> float:
         """The model's share of the best possible; of errors, the smallest over the model's."""
-        if greater_is_better(self.metric):
+        if self.metric == "adjusted_rand" or greater_is_better(self.metric):
             return self.of_model / self.ceiling
         return self.ceiling / self.of_model
 
@@ -74,9 +83,10 @@ def main() -> None:
     print(f"{SCALE.cells} cells, {SCALE.days} days, {SCALE.customers} customers\n")
     print("| use case | metric | rows | best baseline | model | best possible | share | way |")
     print("|---|---|--:|--:|--:|--:|--:|--:|", flush=True)
-    for name in sys.argv[1:] or TRUTHS:
-        started = time.monotonic()
-        print(text(line(load_use_case(CHECKOUT, name))), flush=True)
+    for name in sys.argv[1:] or (*TRUTHS, *KINDS):
+        started, case = time.monotonic(), load_use_case(CHECKOUT, name)
+        for found in (line(case),) if name in TRUTHS else profile_lines(case):
+            print(text(found), flush=True)
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
 
@@ -91,27 +101,62 @@ def read_days(name: str) -> Days:
     for blob, data in raw_files(SCALE, [name]):
         day = date(*map(int, re.findall(r"=(\d+)", blob)))
         blobs.setdefault(day, {})[blob] = data
-    typed = {day: read_partition(files, dataset, KEY).typed for day, files in blobs.items()}
-    return {
-        day: deduplicate(frame, dataset).kept[list(dataset.columns)] for day, frame in typed.items()
-    }
+    return {day: _curated(files, dataset) for day, files in blobs.items()}
 
 
-def table_of(case: UseCase) -> pd.DataFrame:
+def _curated(files: dict[str, bytes], dataset: Dataset) -> pd.DataFrame:
+    typed = read_partition(files, dataset, KEY).typed
+    return deduplicate(typed, dataset).kept[list(dataset.columns)]
+
+
+@lru_cache(maxsize=None)
+def read_quiet_days(name: str) -> Days:
+    """Return each day of the network without any noise, drift or fault, as it is curated."""
+    dataset, network = load_dataset(CHECKOUT, name), QuietNetwork(SCALE)
+    found = {}
+    for day in SCALE.network_days():
+        csv = network.reports(day).drop(columns="period").to_csv(index=False)
+        blob = f"{name}/year={day:%Y}/month={day:%m}/day={day:%d}/quiet.csv"
+        found[day] = _curated({blob: csv.encode()}, dataset)
+    return found
+
+
+class QuietNetwork(Network):
+    """The same cells, of which every draw is the middle one."""
+
+    def stream(self, purpose: str, day: date) -> Any:
+        """Return what draws nothing."""
+        return _Silence()
+
+
+class _Silence:
+    def standard_normal(self, shape: Any) -> Any:
+        return np.zeros(shape)
+
+    def random(self, shape: Any) -> Any:
+        return np.full(shape, 0.5)
+
+    def integers(self, low: int, high: int, size: Any) -> Any:
+        return np.full(size, low)
+
+
+def table_of(case: UseCase, read: Callable[[str], Days]) -> pd.DataFrame:
     """Return the training table of a use case up to the end of the simulation."""
     datasets = {name: load_dataset(CHECKOUT, name) for name in case.datasets}
     own = datasets[case.dataset]
     history = days_between(history_start(case, SCALE.end), SCALE.end)
-    days = read_days(own.name)
-    features = [features_of(case, datasets, day) for day in history]
+    days = read(own.name)
+    features = [features_of(case, datasets, day, read) for day in history]
     used = [days[day] for day in history]
     return assemble(features, used, case.table_view(), own, SCALE.end).table
 
 
-def features_of(case: UseCase, datasets: dict[str, Dataset], day: date) -> pd.DataFrame:
+def features_of(
+    case: UseCase, datasets: dict[str, Dataset], day: date, read: Callable[[str], Days]
+) -> pd.DataFrame:
     """Return the features of one day, from the days that each dataset is looked back on."""
     seen = {
-        name: _looking_back(read_days(name), day, days_back(case, dataset))
+        name: _looking_back(read(name), day, days_back(case, dataset))
         for name, dataset in datasets.items()
     }
     others = {
@@ -170,7 +215,7 @@ TRUTHS: dict[str, Truth] = {
 
 def line(case: UseCase) -> Line:
     """Return the best candidate and the best baseline beside the truth on the same rows."""
-    table = table_of(case)
+    table = table_of(case, read_days)
     best = best_fit(case, table)
     model, name = best.predictions, best.card.candidate
     known = TRUTHS[case.name](model, case)
@@ -195,6 +240,39 @@ def line(case: UseCase) -> Line:
         of_model=score(model, "prediction"),
         ceiling=score(model, "truth"),
     )
+
+
+# by what true class of its cells a clustering is judged: what the feed does not say itself
+KINDS = {"cell_profiles": (["area"], ["area", "technology"])}
+
+
+def profile_lines(case: UseCase) -> Iterator[Line]:
+    """Yield the clusters beside the true classes, and those that the same clusterer finds without
+    noise, which is the ceiling."""
+    table = table_of(case, read_days)
+    best = best_fit(case, table)
+    chosen = next(one for one in case.candidates if one.name == best.card.candidate)
+    quiet = candidates.fit(table_of(case, read_quiet_days), chosen, case.fit_view())
+    trivial = groupings(table, (), case.entity)
+    profiles = true_profiles(SCALE).set_index("cell_id")
+    for kind in KINDS[case.name]:
+        classes = profiles[kind].agg(" ".join, axis="columns")
+
+        def agreement(frame: pd.DataFrame, classes: Any = classes) -> float:
+            return float(adjusted_rand_score(frame["entity"].map(classes), frame["prediction"]))
+
+        scores = {name: agreement(frame) for name, frame in trivial.items()}
+        baseline = max(scores, key=lambda name: scores[name])
+        yield Line(
+            use_case=f"{case.name}, by {' and '.join(kind)}",
+            metric="adjusted_rand",
+            rows=len(best.predictions),
+            candidate=chosen.name,
+            baseline=baseline,
+            of_baseline=scores[baseline],
+            of_model=agreement(best.predictions),
+            ceiling=agreement(quiet.predictions),
+        )
 
 
 def best_fit(case: UseCase, table: pd.DataFrame) -> candidates.FittedCandidate:

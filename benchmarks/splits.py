@@ -2,7 +2,8 @@
 
 A random split, one by entity (trace, cell) and the product's own, by time with its embargo; errors
 beside those of the last value on the same rows. The tables are those that the use cases under
-examples/ train on. Random and by entity, a part as large as the holdout is drawn three times.
+examples/ train on, and parameters are those of their YAML, not searched for, so that nothing but
+the split differs. Random and by entity, a part as large as the holdout is drawn three times.
 Markdown goes to stdout, for docs/results.md.
 """
 
@@ -15,12 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from benchmarks.leakage_audit import read_days, table_of
 from benchmarks.real_data import CHECKOUT, DATA, JOBS, lay_out
-from rancast import baselines, candidates
+from rancast import baselines, models
 from rancast.datasets import load_dataset
 from rancast.metrics import find_metric
+from rancast.search import Rows, fit_rows
 from rancast.use_cases import Candidate, UseCase, load_use_case
 
 DRAWS = 3
@@ -88,14 +91,29 @@ def compare(table: pd.DataFrame, candidate: Candidate, case: UseCase) -> Iterato
         started, held = time.monotonic(), []
         for part in parts:
             split = table.assign(split=part)
-            ours = candidates.fit(split, candidate, case.fit_view()).predictions
-            last = baselines.predictions(split, case.problem)["last_value"]
-            keys = ["entity", "time"]
-            held.append(ours.merge(last[[*keys, "prediction"]], on=keys, suffixes=("", "_last")))
+            held.append(forecasts(split, candidate, case))
         rows = pd.concat(held, ignore_index=True)
         seconds = time.monotonic() - started
         print(f"{case.name}, {candidate.name}, {way}: {seconds:.1f} s", file=sys.stderr, flush=True)
         yield Result(way, len(rows), error(rows, "prediction"), error(rows, "prediction_last"))
+
+
+def forecasts(table: pd.DataFrame, candidate: Candidate, case: UseCase) -> pd.DataFrame:
+    """Return y, the candidate's prediction and the last value, of the rows held out."""
+    parts = [table[table["split"] == part].reset_index(drop=True) for part in ("train", "holdout")]
+    names = case.features.names()
+    train, held = (
+        Rows(models.inputs(part, names, case.features.categories), part["y"], part["time"])
+        for part in parts
+    )
+    with threadpool_limits(1):
+        fitted = fit_rows(candidate, {}, train, case.fit_view())
+    last = baselines.predictions(table, case.problem)["last_value"]
+    found = parts[1][["entity", "time", "y"]].assign(
+        prediction=models.predict_prepared(fitted, held.X, case.problem)
+    )
+    keys = ["entity", "time"]
+    return found.merge(last[[*keys, "prediction"]], on=keys, suffixes=("", "_last"))
 
 
 def ways(table: pd.DataFrame, case: UseCase) -> dict[str, list["pd.Series[str]"]]:

@@ -170,7 +170,7 @@ def _statistics(
 
 
 class _Values(NamedTuple):
-    """The known values of a column, in order of place, and equal places in order of value."""
+    """The known values of a column, in order of place."""
 
     places: Ints
     numbers: Floats
@@ -185,8 +185,7 @@ class _Values(NamedTuple):
             numbers = texts.astype(np.float64)
         else:
             numbers = known.to_numpy(dtype=np.float64)
-        # rows of one time may come in any order, and their sum must not know
-        order = np.lexsort((numbers, places))
+        order = np.argsort(places, kind="stable")  # rows of one time stay in the order of their key
         codes = np.unique(numbers[order], return_inverse=True)[1].astype(np.int64)
         return cls(places[order], numbers[order], segments.previous_equal(codes))
 

@@ -90,7 +90,7 @@ def X(
 
 def test_events_of_a_window_end_at_t_and_begin_after_its_start() -> None:
     """(t - window, t]: a call at t counts, one a window earlier does not; nor do other cells'."""
-    at = rows(("a", "10:00"), ("a", "10:30"), ("b", "10:30"))
+    at = rows(("a", "10:00"), ("a", "10:30"), ("a", "11:10"), ("b", "10:30"))
     called = calls(
         ("09:59", "x", "a", 1.0),
         ("10:00", "x", "a", 2.0),
@@ -102,14 +102,14 @@ def test_events_of_a_window_end_at_t_and_begin_after_its_start() -> None:
     case = of_cells(count=True, statistics=statistics, any="used > 3")
     expected = pd.DataFrame(
         {
-            "load_count_30min": [2.0, 1.0, 0.0],
-            "load_used_sum_30min": [3.0, 4.0, 0.0],
-            "load_used_mean_30min": [1.5, 4.0, NAN],
-            "load_used_min_30min": [1.0, 4.0, NAN],
-            "load_used_max_30min": [2.0, 4.0, NAN],
-            "load_used_count_30min": [2.0, 1.0, 0.0],
-            "load_caller_nunique_30min": [1.0, 1.0, 0.0],
-            "load_share_30min": [0.0, 1.0, NAN],
+            "load_count_30min": [2.0, 1.0, 0.0, 0.0],
+            "load_used_sum_30min": [3.0, 4.0, 0.0, 0.0],
+            "load_used_mean_30min": [1.5, 4.0, NAN, NAN],
+            "load_used_min_30min": [1.0, 4.0, NAN, NAN],
+            "load_used_max_30min": [2.0, 4.0, NAN, NAN],
+            "load_used_count_30min": [2.0, 1.0, 0.0, 0.0],
+            "load_caller_nunique_30min": [1.0, 1.0, 0.0, 0.0],
+            "load_share_30min": [0.0, 1.0, NAN, NAN],
         }
     )
     pd.testing.assert_frame_equal(X(case, at, called), expected)

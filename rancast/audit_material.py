@@ -74,7 +74,9 @@ class Material(NamedTuple):
         )
 
     def check(self) -> None:
-        """Raise EvidenceError where there are too few rows, or a single class, to judge on."""
+        """Raise EvidenceError where there are too few rows, a single class or none to judge on."""
+        if self.problem == "clustering":
+            raise EvidenceError("a clustering has no labels that anything could tell.")
         values = self.y.nunique()
         if len(self.y) < LEAST_ROWS or values < 2:
             raise EvidenceError(

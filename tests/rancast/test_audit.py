@@ -411,6 +411,15 @@ def test_a_training_table_too_small_for_models_is_asked_the_rest() -> None:
     assert outcomes["dates"] == outcomes["duplicates"] == outcomes["future"] == "clear"
 
 
+def test_a_clustering_is_asked_what_needs_no_label() -> None:
+    """Rows, features, split and future; the other rules say that there is nothing to tell."""
+    view = view_of(CASE).model_copy(update={"problem": "clustering"})
+    result = audit(training_table(CASE).assign(y=0.0), history(), view, KPI)
+    asked = {check.rule for check in result.checks if check.outcome == "clear"}
+    assert asked == {"dates", "duplicates", "linear_features", "split", "future"}
+    assert "a clustering has no labels" in result.checks[2].detail and not result.is_refused
+
+
 def test_a_refusal_ends_a_training_unless_it_was_accepted() -> None:
     """The error names column, use case and key; accepted by its rule, and no other, it is none."""
     refused = audit_of(oracle("load"), oracle("users"))

@@ -19,7 +19,7 @@ from rancast.errors import ConfigurationError, EvidenceError
 from rancast.importance import permutation, spread
 from rancast.metrics import FloatArray
 from rancast.models import GOLDEN_ROWS, ModelCard
-from rancast.search import Rows, SearchResult, fit_rows, out_of_fold, search
+from rancast.search import Rows, SearchResult, fit_rows, out_of_fold, out_of_folds, search
 from rancast.selection import Kept
 from rancast.silhouettes import with_silhouettes
 from rancast.stability import Stability, stability
@@ -222,7 +222,7 @@ def _intervals(
     """Return the intervals from out-of-fold predictions, None where the use case wants none."""
     if view.intervals is None:
         return None
-    unseen = out_of_fold(candidate, found.params, train, view, found.kept[-2])
+    unseen = out_of_folds(candidate, found, train, view)
     group = _group(ordered.loc[unseen.index], view)
     return conformal.calibrate(unseen["y"], unseen["prediction"], group, view.intervals)
 

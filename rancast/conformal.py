@@ -12,8 +12,9 @@ What that guarantees: a new row that is exchangeable with the calibration rows l
 with at least the promised probability, whatever the model and the distribution, on average over
 calibration sets, within each group. What it does not: rows of a network are not exchangeable over
 time. Demand drifts, and rows of one hour fail together. Nor were the residuals made by the model
-that is shipped, which saw more rows, see `search.out_of_fold`. So the coverage is a claim, tested
-on the holdout (`interval_scores`) and gated (`decisions`), and never taken from theory.
+that is shipped, but by some that saw fewer rows, see `search.out_of_folds`: they tend to be larger.
+So the coverage is a claim, tested on the holdout (`interval_scores`) and gated (`decisions`), and
+never taken from theory.
 """
 
 from math import ceil

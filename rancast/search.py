@@ -138,16 +138,43 @@ def out_of_fold(
     view: FitView,
     kept: Kept = None,
 ) -> pd.DataFrame:
-    """Predict the last fold's rows by a model fitted on all rows before them.
+    """Predict the last fold's rows by a model fitted on all rows before them: [time, prediction].
 
-    Returns [time, y, prediction] on the index of `rows`. Of all fits on the past this one is the
-    most like the final one. Models of the search would not do: fitted on fewer rows they are less
-    sure, and a threshold taken from their probabilities let the final model give up to three times
-    the alerts that were allowed. For residuals it is the same: those of fewer rows are larger.
+    Of all fits on the past this one is the most like the final one. Models of the search would not
+    do: fitted on fewer rows they are less sure, and a threshold taken from their probabilities let
+    the final model give up to three times the alerts that were allowed.
     """
     last = usable_folds(rows, view)[-1]
-    model = fit_rows(candidate, params, rows.at(last.all_train), view, kept)
-    test = rows.at(last.all_test)
+    return _predict_fold(candidate, params, rows, last, view, kept)[["time", "prediction"]]
+
+
+def out_of_folds(
+    candidate: Candidate, found: SearchResult, rows: Rows, view: FitView
+) -> pd.DataFrame:
+    """Predict each fold's rows by a model fitted on all rows before them: [time, y, prediction].
+
+    On the index of `rows`, by the chosen parameters. For residuals more days are worth more than
+    models like the final one: the last fold alone is a few days, perhaps without a weekend, and its
+    residuals gave intervals that held up to 3 % less than promised where those of all folds held.
+    """
+    cut = usable_folds(rows, view)
+    parts = [
+        _predict_fold(candidate, found.params, rows, fold, view, kept)
+        for fold, kept in zip(cut, found.kept, strict=False)
+    ]
+    return pd.concat(parts)
+
+
+def _predict_fold(
+    candidate: Candidate,
+    params: dict[str, Any],
+    rows: Rows,
+    fold: Fold,
+    view: FitView,
+    kept: Kept,
+) -> pd.DataFrame:
+    model = fit_rows(candidate, params, rows.at(fold.all_train), view, kept)
+    test = rows.at(fold.all_test)
     prediction = predict_prepared(model, test.X, view.problem)
     return pd.DataFrame({"time": test.time, "y": test.y, "prediction": prediction})
 

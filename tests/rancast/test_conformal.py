@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rancast.conformal import ConformalIntervals, Quantiles, bounds, calibrate, least_rows
@@ -24,6 +24,9 @@ def test_each_tail_has_its_own_quantile() -> None:
     """Of the residuals 1 to 19 the 1st and the 19th make a 90 % interval, without rounding up."""
     found = calibrate(*residuals(*range(1, 20)), None, Calibration(coverage=0.9))
     assert found.pooled == (Quantiles(low=1.0, high=19.0, rows=19),) and found.groups == {}
+    # the 19th of 20 would hold a 21st with probability 18 / 21 only
+    found = calibrate(*residuals(*range(1, 21)), None, Calibration(coverage=0.9))
+    assert found.pooled == (Quantiles(low=1.0, high=20.0, rows=20),)
     found = calibrate(*residuals(*range(1, 40)), None, Calibration(coverage=0.9))
     assert found.pooled == (Quantiles(low=2.0, high=38.0, rows=39),)
     low, high = bounds(found, np.array([50.0, 0.0]), None)
@@ -93,7 +96,8 @@ def test_quantiles_go_through_json_unchanged() -> None:
     assert ConformalIntervals.model_validate_json(found.model_dump_json()) == found
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+# without shrinking, which would repeat this for minutes
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(
     seed=st.integers(0, 2**32 - 1),
     coverage=st.sampled_from([0.6, 0.8, 0.9, 0.95]),

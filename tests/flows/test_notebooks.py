@@ -51,6 +51,7 @@ def results(champion_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
         with client.setup_kernel(cleanup_kc=False, cwd=str(champion_home)):
             for index, cell in enumerate(book.cells):
                 client.execute_cell(cell, index)
+            client.kc.stop_channels()
         return json.loads(book.cells[-1].outputs[0].text)
 
     yield run

@@ -19,10 +19,18 @@ from rancast.errors import ConfigurationError, EvidenceError
 from rancast.importance import permutation, spread
 from rancast.metrics import FloatArray
 from rancast.models import GOLDEN_ROWS, ModelCard
-from rancast.search import Rows, SearchResult, fit_rows, out_of_fold, out_of_folds, search
+from rancast.search import (
+    Rows,
+    SearchResult,
+    fit_rows,
+    out_of_fold,
+    out_of_folds,
+    search,
+    stability_of,
+)
 from rancast.selection import Kept
 from rancast.silhouettes import with_silhouettes
-from rancast.stability import Stability, stability
+from rancast.stability import Stability
 from rancast.use_cases import INTERVAL_COLUMNS, RESERVED, Candidate, FitView
 
 MINIMUM_TRAINING_ROWS = 20
@@ -112,8 +120,7 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
     predictions = _predictions(ordered[is_holdout], prediction, card, view)
     clusters = None
     if view.problem == "clustering":
-        entities = ordered.loc[is_train, "entity"]
-        agreed = stability(candidate, found.params, train, entities, holdout, prediction, view)
+        agreed = stability_of(candidate, found.params, train, holdout, prediction, view)
         predictions, clusters = _scored(ordered, predictions, agreed)
     return FittedCandidate(
         model=model,
@@ -166,7 +173,8 @@ def _labelled_rows(ordered: pd.DataFrame, features: tuple[str, ...], view: FitVi
     if not features:
         raise ConfigurationError("the training table has no features; state some in the use case.")
     y = ordered["y"].astype("int64" if view.problem == "classification" else "float64")
-    return Rows(models.inputs(ordered, features, categories), y, ordered["time"])
+    X = models.inputs(ordered, features, categories)
+    return Rows(X, y, ordered["time"], ordered["entity"])
 
 
 def _categories(X: pd.DataFrame) -> tuple[str, ...]:

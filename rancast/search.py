@@ -16,26 +16,33 @@ from rancast.documents import canonical_json
 from rancast.errors import EvidenceError
 from rancast.estimators import build_pipeline, fit_pipeline, has_converged
 from rancast.importance import permutation
-from rancast.metrics import find_metric
+from rancast.metrics import FloatArray, find_metric
 from rancast.models import predict_prepared
 from rancast.selection import Kept
 from rancast.silhouettes import Space, silhouettes
 from rancast.splits import folds
+from rancast.stability import Stability, stability
 from rancast.use_cases import Candidate, FitView, Problem
 
 Positions = npt.NDArray[np.int64]
 
 
 class Rows(NamedTuple):
-    """Labelled rows in time order: X as `models.inputs` prepares it, y and time, each (rows,)."""
+    """Labelled rows in time order: X as `models.inputs` prepares it, y and time, each (rows,).
+
+    `entity` is who they are about; only clusterings ask.
+    """
 
     X: pd.DataFrame
     y: pd.Series
     time: pd.Series
+    entity: pd.Series | None = None
 
     def at(self, positions: Positions) -> "Rows":
         """Return the rows at these positions."""
-        return Rows(self.X.iloc[positions], self.y.iloc[positions], self.time.iloc[positions])
+        entity = None if self.entity is None else self.entity.iloc[positions]
+        y, time = self.y.iloc[positions], self.time.iloc[positions]
+        return Rows(self.X.iloc[positions], y, time, entity)
 
 
 class Fold(NamedTuple):
@@ -62,8 +69,9 @@ def search(candidate: Candidate, rows: Rows, view: FitView) -> SearchResult:
     """Try the candidate's parameters on time-ordered folds and choose those of the best mean score.
 
     At most `view.search.rows` rows are used: a seeded sample without replacement, in time order. A
-    tie keeps the earlier trial, of a clustering the one of fewest clusters. Raises EvidenceError
-    where no fold holds enough to fit and score.
+    tie keeps the earlier trial. Of clusterings all are tied that folds cannot tell from the best,
+    and the most stable one is taken. Raises EvidenceError where no fold holds enough to fit and
+    score.
     """
     from joblib import Parallel, delayed
 
@@ -80,8 +88,10 @@ def search(candidate: Candidate, rows: Rows, view: FitView) -> SearchResult:
     converged = [known for _, known in results]
     sign = 1 if find_metric(view.metric, view.problem).greater_is_better else -1
     best = int((sign * scores.mean(axis=1)).argmax())
+    stable = None
     if view.problem == "clustering":
-        best = _fewest_clusters(drawn, scores)
+        stable = _stability_of_tied(candidate, drawn, scores, rows, cut[-1], view)
+        best = min(stable, key=lambda trial: (-round(stable[trial], 2), clusters_of(drawn[trial])))
     trials = pd.DataFrame(
         {
             "trial": range(len(drawn)),
@@ -94,6 +104,8 @@ def search(candidate: Candidate, rows: Rows, view: FitView) -> SearchResult:
             "is_chosen": np.arange(len(drawn)) == best,
         }
     )
+    if stable is not None:
+        trials["stability"] = pd.Series(stable)
     return SearchResult(drawn[best], trials, kept)
 
 
@@ -264,17 +276,54 @@ def _score(
     return metric(test.y.to_numpy(dtype=np.float64), prediction), has_converged(model)
 
 
-def _fewest_clusters(drawn: list[dict[str, Any]], scores: npt.NDArray[np.float64]) -> int:
-    """Return the trial of fewest clusters among those that are as good as the best.
+def _stability_of_tied(
+    candidate: Candidate,
+    drawn: list[dict[str, Any]],
+    scores: npt.NDArray[np.float64],
+    rows: Rows,
+    fold: Fold,
+    view: FitView,
+) -> dict[int, float]:
+    """Return the stability of each trial that is as good as the best, by its number.
 
-    That is within one standard error of the best mean over the folds, by which more clusters cannot
-    be told to be better (the rule of Breiman et al. 1984, Classification and Regression Trees).
+    That is within one standard error of the best mean over the folds, by which one cannot be told
+    to be better (the rule of Breiman et al. 1984, Classification and Regression Trees). Halves of
+    the entities are fitted on the last fold's past, and compared on its rows.
     """
     means = scores.mean(axis=1)
-    best = int(means.argmax())
-    error = float(scores[best].std(ddof=1) / np.sqrt(scores.shape[1])) if scores.shape[1] > 1 else 0
-    tied = [trial for trial in range(len(drawn)) if means[trial] >= means[best] - error]
-    return min(tied, key=lambda trial: (clusters_of(drawn[trial]), -means[trial], trial))
+    best, folds_each = int(means.argmax()), scores.shape[1]
+    error = float(scores[best].std(ddof=1)) / np.sqrt(folds_each) if folds_each > 1 else 0.0
+    tied = np.flatnonzero(means >= means[best] - error)
+    train, test = rows.at(fold.train), rows.at(fold.test)
+    found = {}
+    for trial in tied:
+        model = fit_rows(candidate, drawn[trial], train, view)
+        labels = predict_prepared(model, test.X, view.problem)
+        agreed = stability_of(candidate, drawn[trial], train, test, labels, view)
+        found[int(trial)] = float(agreed.by_row.mean())
+    return found
+
+
+def stability_of(
+    candidate: Candidate,
+    params: dict[str, Any],
+    train: Rows,
+    test: Rows,
+    labels: FloatArray,
+    view: FitView,
+) -> Stability:
+    """Return how far models of halves of the entities in `train` agree on `test`.
+
+    `labels` are those of the candidate itself on `test`.
+    """
+
+    def refit(rows: Positions) -> FloatArray:
+        model = fit_rows(candidate, params, train.at(rows), view)
+        return predict_prepared(model, test.X, view.problem)
+
+    if train.entity is None:
+        raise ValueError("rows without their entities cannot be halved by them")
+    return stability(refit, train.entity, test.time, labels, view.search.rows, view.seed)
 
 
 def clusters_of(params: Mapping[str, Any]) -> int:

@@ -5,18 +5,15 @@ A cluster that is there in the data is found by each of two halves (Ben-Hur, Eli
 share two thirds of their entities with the model, and agree with it on data without structure.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from rancast.errors import ConfigurationError
-from rancast.models import predict_prepared
-from rancast.search import Rows, fit_rows
 from rancast.silhouettes import Floats, Ints, positions_by
-from rancast.use_cases import Candidate, FitView
 
 HALVINGS = 10
 
@@ -34,39 +31,33 @@ class Stability(NamedTuple):
 
 
 def stability(
-    candidate: Candidate,
-    params: dict[str, Any],
-    train: Rows,
+    refit: Callable[[Ints], Floats],
     entities: "pd.Series[str]",
-    holdout: Rows,
+    time: "pd.Series[pd.Timestamp]",
     labels: Floats,
-    view: FitView,
+    most: int,
+    seed: int,
 ) -> Stability:
-    """Halve the `entities` of the training rows `HALVINGS` times, seeded, and fit each half.
+    """Halve the `entities` of rows to fit on `HALVINGS` times, seeded, and fit each half.
 
-    `labels` are the model's own on the holdout, on which the halves are compared. Of more than
-    `view.search.rows` rows of a half an even selection is fitted on. A fit that is not possible
-    agrees in nothing. As for silhouettes, each time's entities are compared on their own, since
-    rows of one entity agree by themselves; a time whose entities are all in one of the model's
-    clusters agrees in nothing.
+    `refit` takes positions of rows to fit on, at most so many, and returns the labels of the rows
+    that the halves are compared on. Those have the `time`s, and by the model itself the `labels`.
+    Where `refit` raises ConfigurationError, the halves agree in nothing. As for silhouettes, each
+    time's entities are compared on their own, since rows of one entity agree by themselves; a time
+    whose entities are all in one of the model's clusters agrees in nothing.
     """
-
-    def refit(rows: Ints) -> Floats:
-        model = fit_rows(candidate, params, train.at(rows), view)
-        return predict_prepared(model, holdout.X, view.problem)
-
     clusters = [int(label) for label in np.unique(labels)]
     agreed = [np.zeros(len(labels))] * HALVINGS
     found = [dict.fromkeys(clusters, 0.0)] * HALVINGS
-    for number, halves in enumerate(_halve(entities, view.search.rows, view.seed)):
+    for number, halves in enumerate(_halve(entities, most, seed)):
         try:
             one, other = (refit(rows) for rows in halves)
         except ConfigurationError:
             continue
-        agreed[number] = _agreement(one, other, holdout.time)
+        agreed[number] = _agreement(one, other, time)
         found[number] = {label: _jaccard(labels == label, one, other) for label in clusters}
     by_row = np.mean(agreed, axis=0)
-    for rows in positions_by(holdout.time):
+    for rows in positions_by(time):
         if np.ptp(labels[rows]) == 0:
             by_row[rows] = 0.0
     return Stability(by_row, {k: float(np.mean([one[k] for one in found])) for k in clusters})

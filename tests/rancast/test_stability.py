@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from rancast.search import Rows
-from rancast.stability import Stability, stability
+from rancast.search import Rows, fit_rows, stability_of
+from rancast.stability import Stability
 from rancast.use_cases import Candidate
 from tests.rancast.cases import clustering, use_case
 
@@ -12,8 +12,8 @@ CELLS, DAYS = 24, 3
 KMEANS = Candidate(name="k_means", estimator="KMeans", params={"n_clusters": 3, "n_init": 3})
 
 
-def rows(distance: float) -> tuple[Rows, "pd.Series[str]"]:
-    """Return rows of cells in three groups that far apart, and the cells."""
+def rows(distance: float) -> Rows:
+    """Return rows of cells in three groups that far apart."""
     random = np.random.default_rng(5)
     group = np.tile(np.arange(CELLS) % 3, DAYS)
     centre = np.array([[0, 0], [distance, 0], [0, distance]])[group]
@@ -21,18 +21,15 @@ def rows(distance: float) -> tuple[Rows, "pd.Series[str]"]:
     X = pd.DataFrame(centre + cell + 0.01 * random.normal(size=centre.shape), columns=["a", "b"])
     day = pd.Series(pd.date_range("2024-03-04", periods=DAYS, tz="UTC").repeat(CELLS))
     names = pd.Series([f"C{number:02}" for number in range(CELLS)] * DAYS)
-    return Rows(X, pd.Series(0.0, X.index), day), names
+    return Rows(X, pd.Series(0.0, X.index), day, names)
 
 
 def measured(distance: float, labels: np.ndarray | None = None) -> Stability:
     """Return the stability of three clusters, by default those of the very groups."""
-    data, names = rows(distance)
+    data, view = rows(distance), use_case(clustering()).fit_view()
     if labels is None:
-        from rancast.search import fit_rows
-
-        view = use_case(clustering()).fit_view()
         labels = fit_rows(KMEANS, {}, data, view).predict(data.X).astype("float64")
-    return stability(KMEANS, {}, data, names, data, labels, use_case(clustering()).fit_view())
+    return stability_of(KMEANS, {}, data, data, labels, view)
 
 
 def test_clear_groups_are_found_again() -> None:
@@ -57,7 +54,7 @@ def test_a_single_cluster_is_not_stable_but_empty() -> None:
 
 def test_a_refit_that_is_not_possible_agrees_in_nothing() -> None:
     """More clusters than rows of a half is no agreement, and no error of the training."""
-    data, names = rows(20.0)
+    data = rows(20.0)
     many = Candidate(name="many", estimator="KMeans", params={"n_clusters": CELLS * DAYS + 1})
     view, labels = use_case(clustering()).fit_view(), np.arange(CELLS * DAYS) % 3 * 1.0
-    assert stability(many, {}, data, names, data, labels, view).by_row.max() == 0.0
+    assert stability_of(many, {}, data, data, labels, view).by_row.max() == 0.0

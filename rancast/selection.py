@@ -52,8 +52,9 @@ def _filter(keep: int) -> Any:
 def _l1(keep: int) -> Any:
     """Return the first `keep` columns on the path of the lasso (Efron et al. 2004, LARS).
 
-    The path is walked from the strongest penalty on and ends when so many columns are in, so no
-    penalty has to be chosen; of two classes y is 0 and 1. Columns are standardised for it.
+    The path is walked from the strongest penalty on for so many steps, each of which takes a column
+    in or, seldom, out again; no penalty has to be chosen. Of two classes y is 0 and 1. Columns are
+    standardised for it.
     """
     from sklearn.feature_selection import SelectFromModel
     from sklearn.linear_model import LassoLars

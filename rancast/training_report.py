@@ -4,6 +4,7 @@ It tells who was tried, what was decided and why, and how the best candidate did
 Figures come from `report_figures`, numbers from the evaluation, the page from `report_page`.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -112,7 +113,7 @@ def _tiles(material: Material) -> Iterator[Tile]:
         yield Tile("breaches", f"{evaluation.positives:,}", share)
     if evaluation.reliability is not None:
         error = f"{evaluation.reliability.expected_error:.2%}"
-        yield Tile("calibration error", error, "predicted against came true")
+        yield Tile("calibration error", error, "between predicted and came true")
     inside = _inside(material.predictions)
     if inside is not None:
         yield Tile("inside its interval", f"{inside:.1%}", "of the holdout's actual values")
@@ -126,15 +127,19 @@ def _inside(predictions: pd.DataFrame) -> float | None:
 
 
 def _best_baseline(facts: ReportFacts) -> Entry | None:
-    sign = 1 if greater_is_better(facts.metric) else -1
-    known = [
-        entry
-        for entry in facts.entries
-        if entry.kind == "baseline" and facts.metric in entry.evaluation.metrics
-    ]
-    return max(
-        known, key=lambda entry: sign * entry.evaluation.metrics[facts.metric].value, default=None
-    )
+    known = [entry for entry in _best_first(facts) if facts.metric in entry.evaluation.metrics]
+    return next((entry for entry in known if entry.kind == "baseline"), None)
+
+
+def _best_first(facts: ReportFacts) -> list[Entry]:
+    """Return every model by the metric, those without it last."""
+    sign = -1 if greater_is_better(facts.metric) else 1
+
+    def order(entry: Entry) -> float:
+        found = entry.evaluation.metrics.get(facts.metric)
+        return math.inf if found is None else sign * found.value
+
+    return sorted(facts.entries, key=order)
 
 
 def _value(found: Interval | None) -> str:
@@ -170,7 +175,7 @@ def _leaderboard(material: Material) -> Section:
             "" if entry.fold_score is None else f"{entry.fold_score:.4g}",
             *(_value(entry.evaluation.metrics.get(name)) for name in names),
         ]
-        for entry in facts.entries
+        for entry in _best_first(facts)
     ]
     columns = ("model", "kind", "folds", *(metric_name(name) for name in names))
     direction = "More" if greater_is_better(facts.metric) else "Less"

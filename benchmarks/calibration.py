@@ -1,6 +1,6 @@
 """make calibrate: how often the promotion rule is wrong, on simulated data whose truth is known.
 
-    python -m benchmarks.calibration [--trials 200] [--operators 6] [--nights 100] [--seed 1]
+    python -m benchmarks.calibration [--trials 200] [--operators 4] [--nights 100] [--seed 1]
 
 Prints Markdown (it stands in docs/promotion.md), progress on stderr.
 """
@@ -37,8 +37,9 @@ BETTER = 0.05
 MODELS = (20, 8, 8)  # per kind of challenger
 TRAINING = (16, START, 30, 7)  # operators, first day, days, every which period
 FRESH = (80, date(2024, 6, 3), 7, 18)
-SIZES = (Size(10, 7), Size(20, 14), Size(40, 7))
-SIZE_TRIALS = 60
+SIZES = (Size(20, 14), Size(40, 7))
+SIZE_TRIALS = 40
+MARGINS = (0.0, 0.01, 0.02, 0.03)
 TWINS = 40
 LABELS = {DEGRADED.metric: "average precision", THROUGHPUT.metric: "MAE of throughput"}
 
@@ -60,13 +61,13 @@ class Plan(NamedTuple):
 def main() -> None:
     """Read the command line, measure, and print what was found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration")
-    for name, default in (("trials", 200), ("operators", 6), ("nights", 100), ("seed", 1)):
+    for name, default in (("trials", 200), ("operators", 4), ("nights", 100), ("seed", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     plan = Plan(**vars(parser.parse_args()))
     started = time.monotonic()
     trained, fresh = population(plan, 1, TRAINING), population(plan, 2, FRESH)
     worlds = [prepare(question, trained, fresh) for question in (DEGRADED, THROUGHPUT)]
-    for part in (single_lines, size_lines, night_lines, twin_lines):
+    for part in (single_lines, night_lines, twin_lines, size_lines):
         print("\n".join(part(plan, worlds)) + "\n", flush=True)
     print(f"Measured in {time.monotonic() - started:,.0f} s.")
 
@@ -181,12 +182,31 @@ def single_lines(plan: Plan, worlds: list[World]) -> Iterator[str]:
     )
     yield ""
     yield from _refusals(by)
+    yield from _margins(by)
     yield ""
     rules = list(found[0].promoted)
     yield from table(
         ("rule", *(f"{LABELS[name]}, {worth(target)}" for name, target in groups)),
         ((rule, *(_rate(by[group], rule) for group in groups)) for rule in rules[1:] + rules[:1]),
     )
+
+
+def _margins(by: dict[tuple[str, float], list[Verdict]]) -> Iterator[str]:
+    """Yield what other margins over the champion would do, the other gates as they are."""
+    yield from table(
+        ("over_champion", *(f"{LABELS[name]}, {worth(target)}" for name, target in by)),
+        ((str(margin), *(_share_at(found, margin) for found in by.values())) for margin in MARGINS),
+    )
+
+
+def _share_at(found: list[Verdict], margin: float) -> str:
+    count = sum(
+        (v.comparison.low or 0) > 0
+        and (v.comparison.improvement or 0) >= margin
+        and not set(v.failed) - {"champion"}
+        for v in found
+    )
+    return f"{count / len(found):.1%}".replace("%", " %")
 
 
 def _setup(found: list[Verdict]) -> Iterator[str]:
@@ -288,8 +308,8 @@ def twin_lines(plan: Plan, worlds: list[World]) -> Iterator[str]:
     found = [v for each in run(jobs, len(trials), "twins judged") for v in each]
     yield "### Equal models"
     yield ""
-    yield f"Of {len(found)} challengers that predict what the champion does, {_short(found)} are"
-    yield "promoted."
+    count = sum(v.promoted[OURS] for v in found)
+    yield f"Of {len(found)} challengers that predict what the champion does, {count} are promoted."
 
 
 def _twin(trial: Trial) -> Trial:

@@ -1,6 +1,7 @@
 """One operator's hundred nights: a challenger retrained on each, held against the champion then."""
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 import pandas as pd
@@ -9,6 +10,7 @@ from benchmarks.calibration_trials import Challenger, Sample, decided
 from benchmarks.calibration_world import (
     START,
     STATE,
+    Model,
     Question,
     fit,
     names,
@@ -20,7 +22,7 @@ from rancast.simulation_scale import Scale
 HISTORY = timedelta(days=30)
 STRIDE = 7  # of training rows: every 35 minutes of a cell
 FRESH_START = START + timedelta(days=730)
-FRESH_DAYS, FRESH_STRIDE = 120, 12
+FRESH_DAYS, FRESH_STRIDE = 120, 18
 PATIENCE = 20  # nights
 
 
@@ -51,7 +53,10 @@ class _Operator:
         first = self._train_rows(0)
         self.worse = fit(first, question, names(without=("latency", "loss", "throughput")), 0)
         self.better = fit(first, question, names(extra=STATE), 0)
-        self.models = [fit(self._train_rows(n), question, names(), n) for n in range(nights + 1)]
+        self.model = lru_cache(maxsize=None)(self._fitted)
+
+    def _fitted(self, night: int) -> Model:
+        return fit(self._train_rows(night), self.question, names(), night)
 
     def _end(self, night: int) -> pd.Timestamp:
         return pd.Timestamp(START + HISTORY + timedelta(days=night), tz="UTC")
@@ -76,18 +81,19 @@ class _Operator:
 
     def challenger(self, night: int, champion: Challenger, target: float) -> Challenger:
         """Return the night's model, truly better than `champion` by `target`."""
-        return self.fresh.tuned(self.models[night], champion, target, self.worse, self.better)
+        return self.fresh.tuned(self.model(night), champion, target, self.worse, self.better)
 
     def plain(self, night: int) -> Challenger:
         """Return the night's model as it is."""
-        return Challenger(self.models[night], self.worse, 0.0)
+        return Challenger(self.model(night), self.worse, 0.0)
 
 
 def live_through(seed: int, question: Question, nights: int, every: int = 10) -> Nights:
     """Let one operator live through its nights, once without and once with better challengers."""
     operator = _Operator(seed, question, nights)
     champion = first = operator.plain(0)
-    changes = []
+    changes: list[int] = []
+    waited: list[int | None] = []
     for night in range(1, nights + 1):
         challenger = operator.plain(night)
         if operator.fresh.improvement(challenger, champion) > 0:
@@ -95,14 +101,10 @@ def live_through(seed: int, question: Question, nights: int, every: int = 10) ->
         if operator.is_promoted(night, challenger, champion):
             champion = challenger
             changes.append(night)
-    starts = range(0, nights - PATIENCE + 1, every)
-    return Nights(
-        seed,
-        nights,
-        tuple(changes),
-        operator.fresh.improvement(champion, first),
-        tuple(_wait(operator, start) for start in starts),
-    )
+        if night % every == 0 and night + PATIENCE <= nights:
+            waited.append(_wait(operator, night))
+    worth = operator.fresh.improvement(champion, first)
+    return Nights(seed, nights, tuple(changes), worth, tuple(waited))
 
 
 def _wait(operator: _Operator, start: int) -> int | None:

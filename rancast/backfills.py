@@ -56,8 +56,9 @@ def backfill_sentence(ingested: Sequence[Ingested]) -> str:
     present = [facts for one in ingested for facts in one.partitions]
     missing = sum(len(one.missing) for one in ingested)
     refused = sum(facts.is_refused for facts in present)
+    computed = sum(one.computed for one in ingested)
     return (
-        f"{len(present)} days of files, {sum(one.computed for one in ingested)} validated now, "
+        f"{len(present)} days of files, {computed} validated in this run, "
         f"{refused} refused, {missing} without a file; "
         f"{sum(facts.rows.curated for facts in present):,} rows curated."
     )

@@ -105,9 +105,9 @@ def test_a_killed_backfill_goes_on_where_it_was(
     both = validations(home)
     assert first and first.items() <= both.items() and all(first.values())
     assert sum(both[name] for name in both.keys() - first.keys()) == len(days) - validated
-    said = f"10 days of files, {sum(both.values())} validated now, 0 refused, "
+    said = f"10 days of files, {sum(both.values())} validated in this run, 0 refused, "
     assert ended.state.message.startswith(said)
-    assert again.state.message.startswith("10 days of files, 0 validated now, 0 refused, ")
+    assert again.state.message.startswith("10 days of files, 0 validated in this run, 0 refused, ")
 
 
 def validations(home: Path) -> dict[str, bool]:
@@ -158,7 +158,7 @@ def test_runs_that_are_pending_at_an_upgrade_run_on_the_newer_code(
 
     ended = come(deployed, kept, "Completed")
     assert (ended.deployment_version, deployment(deployed).version) == ("0.0.1", version("rancast"))
-    assert ended.state.message.startswith("5 days")
+    assert ended.state.message.startswith("5 days, 1 validated in this run")
     assert str(AS_OF) in homes.manifests(home)
     assert homes.count_steps(home)["validate_partition"] == steps + 1
     refused = come(deployed, gone, "Failed")

@@ -21,7 +21,7 @@ TYPICAL = 0.5
 
 _BLOCK = re.compile(r"(?P<column>.+)_profile_\d+d_(?P<start>\d\d)_(?P<end>\d\d)$")
 _WEEKEND = re.compile(r"(?P<column>.+)_profile_\d+d_weekend$")
-_LEVEL = re.compile(r"(?P<column>.+?)(_mean_\d+d_any_hour)?$")
+_LEVEL = re.compile(r"(?P<column>.+?)(_(mean|(?P<sum>sum))_(?P<days>\d+)d(_any_hour)?)?$")
 _UNITS = {"ms": "ms", "mbps": "Mbit/s", "dbm": "dBm", "mb": "MB", "gb": "GB", "s": "s"}
 
 
@@ -89,7 +89,9 @@ class _Words(NamedTuple):
         if weekend:
             return cls(weekend["column"], "weekend", "on weekends")
         level = _LEVEL.match(feature)
-        return cls(level["column"] if level else feature, "level", "")
+        if level is None:
+            return cls(feature, "level", "")
+        return cls(level["column"], "level", f" in {level['days']} days" if level["sum"] else "")
 
     def say(self, median: float, overall: float) -> str:
         """Say 'latency from 20 to 24 h 1.8 times its day (all: 1.2)', or 'latency 62 ms (...)'."""
@@ -98,7 +100,7 @@ class _Words(NamedTuple):
             return f"{name} {self.part} {median:.2f} times its day (all: {overall:.2f})"
         if self.kind == "weekend":
             return f"{name} on weekends {median:.2f} times that of weekdays (all: {overall:.2f})"
-        return f"{name} {_with_unit(median, unit)} (all: {_with_unit(overall, unit)})"
+        return f"{name} {_with_unit(median, unit)}{self.part} (all: {_with_unit(overall, unit)})"
 
 
 def describe(
@@ -225,4 +227,5 @@ def name_and_unit(column: str) -> tuple[str, str]:
 def _with_unit(value: float, unit: str) -> str:
     if unit == "%":
         return f"{100 * value:.3g} %"
-    return f"{value:.3g} {unit}".rstrip()
+    number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{number} {unit}".rstrip()

@@ -17,6 +17,7 @@ def table() -> pd.DataFrame:
         {
             "entity": pd.Series(CELLS, dtype="str"),
             "latency_ms_mean_7d_any_hour": [20.0, 22.0, 60.0, 64.0],
+            "traffic_data_used_mb_sum_7d": [900.0, 900.0, 4000.0, 3000.0],
             "traffic_mb_profile_7d_00_12": [1.5, 1.3, 0.5, 0.7],
             EVENING: [0.5, 0.7, 1.5, 1.3],
             "band": pd.Series(["5G", "5G", "4G", "5G"], dtype="str"),
@@ -56,10 +57,12 @@ def test_a_cluster_in_words() -> None:
     """What is typical is said with units and with what all cells have; the furthest comes first."""
     _, second = described().clusters
     assert second.words == (
-        "2 of 4 entities. band 4G 50%, 5G 50%. Traffic from 0 to 12 h 0.60 times its day (all: "
-        "1.00); traffic from 12 to 24 h 1.40 times its day (all: 1.00); latency 62 ms (all: 41 ms)."
+        "2 of 4 entities. band 4G 50%, 5G 50%. Traffic data used 3,500 MB in 7 days (all: 1,950 MB)"
+        "; traffic from 0 to 12 h 0.60 times its day (all: 1.00); traffic from 12 to 24 h 1.40 "
+        "times its day (all: 1.00); latency 62 ms (all: 41 ms)."
     )
     assert [trait.feature for trait in second.traits] == [
+        "traffic_data_used_mb_sum_7d",
         "traffic_mb_profile_7d_00_12",
         EVENING,
         "latency_ms_mean_7d_any_hour",

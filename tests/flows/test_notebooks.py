@@ -8,6 +8,7 @@ from typing import Any
 import black
 import nbformat
 import pytest
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
@@ -55,7 +56,7 @@ def results(champion_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
         return json.loads(book.cells[-1].outputs[0].text)
 
     yield run
-    clients[0].km.shutdown_kernel(now=True)
+    run_sync(clients[0].km.shutdown_kernel)(now=True)
 
 
 def test_they_find_what_is_there(results: Results) -> None:

@@ -1,6 +1,5 @@
 """Clusters on the same road: promoted once, numbered for good, described, and computed once."""
 
-import json
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -93,13 +92,3 @@ def test_clusters_go_the_same_road_and_keep_their_numbers(groups_home: Path) -> 
     assert later is not None and sorted(later.values()) == [1, 2, 3]
     rollback("groups", "too fine", declared_by="Ada")
     assert champion(groups_home).label_map == numbers
-
-
-def tag_of(home: Path, version: int) -> dict[str, int]:
-    """Return the label map that MLflow shows of a version."""
-    import sqlite3
-
-    query = "SELECT value FROM model_version_tags WHERE key = 'rancast.label_map' AND version = ?"
-    with sqlite3.connect(home / ".local/mlflow/mlflow.db") as database:
-        (value,) = database.execute(query, (version,)).fetchone()
-    return dict(json.loads(value))

@@ -108,7 +108,6 @@ def _curated(files: dict[str, bytes], dataset: Dataset) -> pd.DataFrame:
     return deduplicate(typed, dataset).kept[list(dataset.columns)]
 
 
-@lru_cache(maxsize=None)
 def table_of(case: UseCase, read: Callable[[str], Days]) -> pd.DataFrame:
     """Return the training table of a use case up to the end of the simulation."""
     datasets = {name: load_dataset(CHECKOUT, name) for name in case.datasets}

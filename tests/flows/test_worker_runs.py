@@ -86,7 +86,7 @@ def test_a_killed_backfill_goes_on_where_it_was(
         run = deployed.run("backfill", parameters, env)
         until(lambda: len(homes.manifests(home)) >= 3)
         worker.kill()
-    done, first = finished(home), validations(home)
+    done, first = finished(home), validations(home, run)
     validated = homes.count_steps(home)["validate_partition"]
     assert 3 <= len(homes.manifests(home)) < 7
     with deployed.client() as client:
@@ -95,14 +95,16 @@ def test_a_killed_backfill_goes_on_where_it_was(
         client.set_flow_run_state(run, AwaitingRetry(), force=True)
     deployed.wait(run, ["Submitting", "Pending", "Running"])
     other = deployed.run("backfill", parameters, env)
-    behind = deployed.run("ingest", {"dataset": "kpis", "end": str(AS_OF)}, env)
+    # days that are done, so that it takes none from the backfill
+    two = {"dataset": "kpis", "start": str(days[0]), "end": str(days[2])}
+    behind = deployed.run("ingest", two, env)
     ended, again = deployed.wait(run), deployed.wait(other, seconds=240)
     assert deployed.wait(behind).start_time < ended.end_time < again.start_time
     assert len(homes.manifests(home)) == len(days)
     assert {name: time for name, time in finished(home).items() if name in done} == done
     assert homes.count_steps(home)["validate_partition"] == len(days)
     # what the second try computed is what the first had not, and the state counts both
-    both = validations(home)
+    both = validations(home, run)
     assert first and first.items() <= both.items() and all(first.values())
     assert sum(both[name] for name in both.keys() - first.keys()) == len(days) - validated
     said = f"10 days of files, {sum(both.values())} validated in this run, 0 refused, "
@@ -110,10 +112,10 @@ def test_a_killed_backfill_goes_on_where_it_was(
     assert again.state.message.startswith("10 days of files, 0 validated in this run, 0 refused, ")
 
 
-def validations(home: Path) -> dict[str, bool]:
-    """Return for each result of a validated day whether it was computed, or found in the ledger."""
+def validations(home: Path, run: UUID) -> dict[str, bool]:
+    """Return for each day that a run validated whether it was computed, or found in the ledger."""
     found = {}
-    for path in (home / "results").iterdir():
+    for path in (home / "results").glob(f"{run}-*"):
         record = json.loads(path.read_bytes() or b"{}")
         made = json.loads(record["result"]) if "metadata" in record else None
         if isinstance(made, dict) and made.get("__class__") == "rancast.steps.Made":

@@ -143,8 +143,8 @@ def test_runs_that_are_pending_at_an_upgrade_run_on_the_newer_code(
 ) -> None:
     """An older version deploys, its worker works, and two runs are scheduled by its form. Then the
     newer one deploys, and a worker with its code takes over: a run whose parameters it still has is
-    executed, and reuses what the older one made; one with a parameter that is gone crashes before it
-    does anything, and its log names the parameter."""
+    executed, and reuses what the older one made; one with a parameter that is gone crashes
+    before it does anything, and its log names the parameter."""
     settings, env = deployed.home, environment_of(home)
     days = {"dataset": "kpis", "start": str(tiny.START)}
     assert "deployment ingest" in deploy(settings, deployed.api_url, older)

@@ -11,8 +11,9 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.arrays import BooleanArray
 
-from rancast.datasets import Dataset
+from rancast.datasets import IS_SLEEPING, Dataset
 from rancast.errors import ConfigurationError
 from rancast.kpis import EXPECTED
 
@@ -66,6 +67,24 @@ def attended(
     return found.drop(columns=".place").sort_values([*owner, time], ignore_index=True)
 
 
+def with_sleep(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Return curated rows that have the dataset's levels, with the column `is_sleeping`."""
+    item = dataset.sleeping
+    if item is None:
+        raise ConfigurationError(
+            f"dataset {dataset.name!r} does not say who sleeps; state sleeping: {{traffic, level}}."
+        )
+    found = sleeping(rows, dataset, item.traffic, rows[item.level], item.least)
+    return rows.assign(**{IS_SLEEPING: found.array})
+
+
+def reach_of_sleep(dataset: Dataset) -> timedelta:
+    """Return how far before a row lie those that say whether its entity sleeps: whole periods."""
+    _, period = _clock(dataset)
+    least = timedelta(0) if dataset.sleeping is None else dataset.sleeping.least
+    return -(-least // period) * period
+
+
 def sleeping(
     rows: pd.DataFrame,
     dataset: Dataset,
@@ -77,30 +96,37 @@ def sleeping(
 
     True where in every period of (t - least, t] it was present without any traffic while others of
     its `site` had some; False where in one of them it was not so; else unknown: a period is absent,
-    or no neighbour was seen in it. Raises ConfigurationError for a dataset that is not periodic.
+    or no neighbour was seen in it. As on the grid, a row between two periods belongs to the later
+    one; its own flag is unknown, since at its time that period is not over. Raises
+    ConfigurationError for a dataset that is not periodic.
     """
     entity, period = _clock(dataset)
-    place = _floor(rows[dataset.time.column], pd.Timestamp(0, tz="UTC"), period)
+    # rounded up, or a row would see what its neighbours report after it
+    until = pd.Timestamp(0, tz="UTC") - rows[dataset.time.column]
+    place = -np.asarray(until // pd.Timedelta(period), dtype=np.int64)
     value = rows[traffic].to_numpy(dtype=np.float64, na_value=np.nan)
     table = pd.DataFrame({"entity": rows[entity].to_numpy(), "place": place})
     table = table.assign(site=site.to_numpy(), value=np.where(np.isfinite(value), value, np.nan))
     own = _carried(table)
+    named = own[["entity", "place"]].assign(found=_asleep(own, max(1, -(-least // period))))
+    wanted = table[["entity", "place"]].merge(named, on=["entity", "place"], how="left")
+    is_between = (until % pd.Timedelta(period) != pd.Timedelta(0)).to_numpy()
+    return wanted["found"].mask(is_between).set_axis(rows.index)
+
+
+def _asleep(own: pd.DataFrame, periods: int) -> BooleanArray:
+    """Return whether each of [entity, place, site, value] ends so many periods of sleep."""
     at_site = own.groupby(["site", "place"], dropna=True)["value"]
     total, seen = at_site.transform("sum").to_numpy(), at_site.transform("count").to_numpy()
     is_idle = (own["value"] == 0).to_numpy()
     # its own traffic is 0, so that the total is the neighbours'
     is_odd = is_idle & (total > 0)
     is_usual = (own["value"] > 0).to_numpy() | (is_idle & (seen > 1) & (total == 0))
-    periods = max(1, -(-least // period))
     codes, _ = pd.factorize(own["entity"])
     asleep, awake = (
         _within(codes, own["place"].to_numpy(), flags, periods) for flags in (is_odd, is_usual)
     )
-    found = pd.array(asleep == periods, dtype="boolean")
-    found[(awake == 0) & (asleep < periods)] = pd.NA
-    named = own[["entity", "place"]].assign(found=found)
-    wanted = table[["entity", "place"]].merge(named, on=["entity", "place"], how="left")
-    return wanted["found"].set_axis(rows.index)
+    return BooleanArray(asleep == periods, (awake == 0) & (asleep < periods))
 
 
 def _carried(table: pd.DataFrame) -> pd.DataFrame:

@@ -37,6 +37,9 @@ def _quoted(value: Any) -> Any:
 
 Spelling = Annotated[str, BeforeValidator(_quoted)]
 
+# the column that says whether an entity is present without being alive
+IS_SLEEPING = "is_sleeping"
+
 # Forms of stamps that strptime has no word for: microseconds in one unit of the number
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 
@@ -305,6 +308,27 @@ class Kpi(Document):
         return self
 
 
+class Sleeping(Document):
+    """When an entity is suspected of sleep: it reports, and carries nothing while others do."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    traffic: str = Field(description="a column that is 0 where nothing was carried; it adds up")
+    level: str = Field(description="a level whose entities are neighbours, such as site")
+    least: Duration = Field(
+        default=timedelta(hours=1),
+        alias="for",
+        description="so long without traffic; before t, which adds to what features look back on",
+    )
+
+    @field_validator("least")
+    @classmethod
+    def _is_a_length(cls, value: timedelta) -> timedelta:
+        if value <= timedelta(0):
+            raise ValueError(f"sleep for {value} is none; state a length, such as 1h")
+        return value
+
+
 class Dataset(Document):
     """One stream of raw files; see docs/onboarding.md for each key."""
 
@@ -354,6 +378,9 @@ class Dataset(Document):
     )
     levels: dict[Name, Level] = Field(
         default={}, description="name -> a level above the entity, such as site, out of its name"
+    )
+    sleeping: Sleeping | None = Field(
+        default=None, description="who is suspected of sleep: the boolean column is_sleeping"
     )
     # no part of any step key: it says when to compute, not what
     ready: Ready | None = Field(
@@ -449,11 +476,12 @@ class Dataset(Document):
     @model_validator(mode="after")
     def _derived_columns_are_possible(self) -> "Dataset":
         derived = [name for item in self.cumulative.values() for name in _made_by(item)]
+        derived += [] if self.sleeping is None else [IS_SLEEPING]
         names = [*self.columns, *derived, *self.kpis, *self.levels]
         if twice := _repeated(names):
             raise ValueError(
-                f"{twice!r} stands for two things in columns, cumulative, kpis and levels; "
-                "rename one"
+                f"{twice!r} stands for two things in columns, cumulative, kpis, levels and "
+                "sleeping; rename one"
             )
         for name, level in self.levels.items():
             if self._type_of(level.source) != "string":
@@ -470,6 +498,34 @@ class Dataset(Document):
         for name, kpi in self.kpis.items():
             self._check_kpi(name, kpi)
         return self
+
+    @model_validator(mode="after")
+    def _sleep_can_be_told(self) -> "Dataset":
+        if self.sleeping is None:
+            return self
+        if self.kind != "periodic":
+            raise ValueError("sleeping needs a periodic dataset: who is silent there is absent")
+        name = self.sleeping.traffic
+        is_ratio = name in self.kpis and self.kpis[name].denominator is not None
+        is_number = self.types.get(name) in ("float", "integer")
+        if not is_number or is_ratio or name in self.cumulative:
+            raise ValueError(
+                f"sleeping.traffic names {name!r}, which is no number of one period that adds up; "
+                "take a column, an increment or a KPI without a denominator"
+            )
+        if self.hierarchy is None:
+            self._check_level_of_sleep()
+        return self
+
+    def _check_level_of_sleep(self) -> None:
+        if self.sleeping is None:
+            return
+        level = self.sleeping.level
+        if self.types.get(level) != "string" or level == self.entity:
+            raise ValueError(
+                f"sleeping.level names {level!r}, which is not a level above the entity; state it "
+                "in levels or by a hierarchy"
+            )
 
     def _check_kpi(self, name: str, kpi: Kpi) -> None:
         for column in kpi.columns:
@@ -493,12 +549,15 @@ class Dataset(Document):
         found: dict[str, ColumnType] = {name: item.type for name, item in self.columns.items()}
         for item in self.cumulative.values():
             found |= {item.increment: "float", item.suspect: "string"}
-        return found | dict.fromkeys(self.kpis, "float") | dict.fromkeys(self.levels, "string")
+        found |= dict.fromkeys(self.kpis, "float") | dict.fromkeys(self.levels, "string")
+        if self.sleeping is not None:
+            found[IS_SLEEPING] = "boolean"
+        return found
 
     def as_delivered(self) -> "Dataset":
         """Return it without what is derived: reading and validating depend on nothing else."""
         derived: dict[str, Any] = {"cumulative": {}, "kpis": {}, "levels": {}, "hierarchy": None}
-        return self.model_copy(update=derived)
+        return self.model_copy(update=derived | {"sleeping": None})
 
     def between(self, start: date, end: date) -> "Dataset":
         """Return it as rows of the days from `start` up to, and without, `end` depend on it."""
@@ -539,6 +598,7 @@ class PlacedDataset(Dataset):
                 f"{twice!r} is a level of hierarchy {self.hierarchy!r} and something else here; "
                 "rename one"
             )
+        self._check_level_of_sleep()
         return self
 
     @property

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.indexers import BaseIndexer
 
-from rancast import busy_hour, joins, neighbours
-from rancast.datasets import AnyDataset, Dataset
+from rancast import busy_hour, coverage, joins, neighbours
+from rancast.datasets import IS_SLEEPING, AnyDataset, Dataset
 from rancast.grids import (
     MICROSECOND,
     Axis,
@@ -61,6 +61,8 @@ def lookback_days(view: FeatureView, dataset: Dataset) -> int:
     farthest = max([_reach(view, dataset), *(span + _edge(view, dataset) for span in days)])
     if dataset.cumulative and dataset.time.period is not None:
         farthest += dataset.time.period  # an increment needs the period before
+    if view.names(IS_SLEEPING) and dataset.sleeping is not None:
+        farthest += coverage.reach_of_sleep(dataset)
     return -(-farthest // DAY)
 
 

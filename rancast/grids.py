@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rancast import counters, kpis, levels
-from rancast.datasets import Dataset
+from rancast import counters, coverage, kpis, levels
+from rancast.datasets import IS_SLEEPING, Dataset
 from rancast.expressions import Expression
 from rancast.use_cases import FeatureView, no_rows
 
@@ -75,7 +75,8 @@ def eligible_rows(curated: list[pd.DataFrame], view: FeatureView, dataset: Datas
     """Return the rows of all partitions that the view's `where` lets in, by entity and time.
 
     They have the dataset's columns, and those that it derives: increments of cumulative counters,
-    KPIs of the row itself with their parts, and levels above the entity.
+    KPIs of the row itself with their parts, levels above the entity, and, where the view names it,
+    whether the entity sleeps.
     """
     frame = pd.concat([no_rows(dataset), *(part for part in curated if len(part))])
     if dataset.cumulative:  # before `where`: a row that is left out was still read
@@ -84,6 +85,8 @@ def eligible_rows(curated: list[pd.DataFrame], view: FeatureView, dataset: Datas
         frame = kpis.with_parts(frame, dataset)
     if dataset.levels or dataset.hierarchy:
         frame = levels.with_levels(frame, dataset)
+    if dataset.sleeping is not None and view.names(IS_SLEEPING):
+        frame = coverage.with_sleep(frame, dataset)
     if view.where is not None:
         frame = frame[Expression(view.where).holds(frame)]
     keys = [view.entity, dataset.time.column]

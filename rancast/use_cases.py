@@ -874,6 +874,13 @@ class FeatureView(Document):
             )
         return period
 
+    def names(self, column: str) -> bool:
+        """Return whether this reads a column of numbers or truth values of its own dataset."""
+        near = [name for part in self.features.neighbours for name in part.columns]
+        busy = self.features.busy_hour
+        near += [busy.traffic] if busy is not None and busy.dataset is None else []
+        return column in (*self.features.numeric_columns, *near, *_read_by(self.where))
+
     def check(self, dataset: Dataset) -> None:
         """Raise ConfigurationError where this cannot be made from `dataset`, naming the key."""
         if dataset.name != self.dataset:
@@ -951,6 +958,13 @@ class TableView(FeatureView):
             raise ConfigurationError(f"a {self.problem} has no target to make labels from.")
         return self.target
 
+    def names(self, column: str) -> bool:
+        """Return whether this reads a column of numbers or truth values of its own dataset."""
+        if super().names(column):
+            return True
+        target = self.target
+        return target is not None and column in (*target.columns, *_read_by(target.given))
+
     def check(self, dataset: Dataset) -> None:
         """Raise ConfigurationError where this cannot be made from `dataset`, naming the key."""
         super().check(dataset)
@@ -975,6 +989,11 @@ class TableView(FeatureView):
         else:
             _expect_columns(dataset, "target", self.target.columns, _NUMERIC)
             _expect_no_ratio(dataset, "target.sum", [self.target.sum or ""])
+
+
+def _read_by(condition: str | None) -> frozenset[str]:
+    """Return the columns that a condition names, none where there is no condition."""
+    return frozenset() if condition is None else Expression(condition).columns
 
 
 _NUMERIC = ("float", "integer", "boolean")

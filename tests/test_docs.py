@@ -41,6 +41,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "Dataset: each of `cumulative`": datasets.Cumulative,
     "Dataset: each of `kpis`": datasets.Kpi,
     "Dataset: each of `levels`": datasets.Level,
+    "Dataset: `sleeping`": datasets.Sleeping,
     "Dataset: `ready`": datasets.Ready,
     "Dataset: `time`": datasets.TimeColumn,
     "Dataset: `format`": datasets.FileFormat,

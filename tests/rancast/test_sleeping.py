@@ -101,7 +101,9 @@ def test_only_who_names_it_looks_back_further() -> None:
     unaware = use_case({"current": ["attempts"], "history": history})
     aware = use_case({"current": ["is_sleeping"], "history": history})
     conditional = use_case({"history": history}, where="not is_sleeping")
-    found = [lookback_days(case.feature_view(), dataset()) for case in (unaware, aware, conditional)]
+    found = [
+        lookback_days(case.feature_view(), dataset()) for case in (unaware, aware, conditional)
+    ]
     assert found == [7, 8, 8]
     plain = dataset(sleeping=None)
     assert lookback_days(unaware.feature_view(), plain) == 7

@@ -53,7 +53,7 @@ def test_sleep_is_a_feature_that_knows_of_the_day_before() -> None:
 
 
 def test_rows_of_sleepers_can_be_left_out() -> None:
-    """`where` sees the flag of each row, also of neighbours that it leaves out; y is made so too."""
+    """`where` sees the flag of each row, also of neighbours that it leaves out; so does `given`."""
     case = use_case({"current": ["attempts"]}, where="not is_sleeping")
     frame = night()
     assert features(frame, case)[["cell", "attempts"]].values.tolist() == [

@@ -102,16 +102,16 @@ def sleeping(
     """
     entity, period = _clock(dataset)
     # rounded up, or a row would see what its neighbours report after it
-    until = pd.Timestamp(0, tz="UTC") - rows[dataset.time.column]
-    place = -np.asarray(until // pd.Timedelta(period), dtype=np.int64)
+    stamp = rows[dataset.time.column].to_numpy(dtype="M8[us]").view(np.int64)
+    period_us = period // timedelta(microseconds=1)
+    place = -(-stamp // period_us)
     value = rows[traffic].to_numpy(dtype=np.float64, na_value=np.nan)
     table = pd.DataFrame({"entity": rows[entity].to_numpy(), "place": place})
     table = table.assign(site=site.to_numpy(), value=np.where(np.isfinite(value), value, np.nan))
     own = _carried(table)
     named = own[["entity", "place"]].assign(found=_asleep(own, max(1, -(-least // period))))
     wanted = table[["entity", "place"]].merge(named, on=["entity", "place"], how="left")
-    is_between = (until % pd.Timedelta(period) != pd.Timedelta(0)).to_numpy()
-    return wanted["found"].mask(is_between).set_axis(rows.index)
+    return wanted["found"].mask(stamp % period_us != 0).set_axis(rows.index)
 
 
 def _asleep(own: pd.DataFrame, periods: int) -> BooleanArray:

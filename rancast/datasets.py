@@ -549,10 +549,9 @@ class Dataset(Document):
         found: dict[str, ColumnType] = {name: item.type for name, item in self.columns.items()}
         for item in self.cumulative.values():
             found |= {item.increment: "float", item.suspect: "string"}
-        found |= dict.fromkeys(self.kpis, "float") | dict.fromkeys(self.levels, "string")
         if self.sleeping is not None:
             found[IS_SLEEPING] = "boolean"
-        return found
+        return found | dict.fromkeys(self.kpis, "float") | dict.fromkeys(self.levels, "string")
 
     def as_delivered(self) -> "Dataset":
         """Return it without what is derived: reading and validating depend on nothing else."""

@@ -13,7 +13,7 @@ from rancast.decisions import Comparison, Decision
 from rancast.guidance import Part, part_link
 from rancast.manifests import PartitionFacts
 from rancast.markdown import Cell, code, escape, link, picture, table
-from rancast.partition_results import ExpectationResult
+from rancast.partition_results import Attendance, ExpectationResult
 from rancast.references import RowCounts
 from rancast.reports import OUTCOMES
 from rancast.trainings import TrainingOutcome
@@ -76,15 +76,16 @@ def coverage_page(ingested: Ingested, plot: bytes | None) -> str:
     lines = [f"## {escape(ingested.dataset)}: coverage, {_span(ingested)}", ""]
     if plot is not None:
         lines += [picture(plot, f"coverage of {ingested.dataset} by day"), ""]
-    columns = ("day", "coverage", "expected", "absent", "who is absent")
+    columns = ("day", "coverage", "expected", "absent", "partly", "who is absent")
     rows: list[list[Cell]] = [
-        [day.isoformat(), "**no file**", None, None, ""] for day in ingested.missing
+        [day.isoformat(), "**no file**", None, None, None, ""] for day in ingested.missing
     ]
     rows += [_coverage_row(facts) for facts in ingested.partitions]
     rows.sort(key=lambda row: str(row[0]), reverse=True)
-    lines += table(columns, rows, numbers="coverage, expected, absent")
+    lines += table(columns, rows, numbers="coverage, expected, absent, partly")
     lines += ["", "Coverage: rows by the entities seen in the last days times the periods of the "]
-    lines[-1] += "day. Absent: expected, and without any row that passed."
+    lines[-1] += "day. Absent: expected, and without any row that passed; partly: "
+    lines[-1] += "with rows, and not in each period. The page of a day names the worst."
     return "\n".join(lines)
 
 
@@ -92,11 +93,11 @@ def _coverage_row(facts: PartitionFacts) -> list[Cell]:
     coverage = "" if facts.coverage is None else f"{facts.coverage:.1%}"
     found = facts.attendance
     if found is None:
-        return [facts.date.isoformat(), coverage, None, None, ""]
+        return [facts.date.isoformat(), coverage, None, None, None, ""]
     names = ", ".join(escape(name) for name in found.examples)
     more = found.absent - len(found.examples)
     who = f"{names} and {more:,} more" if names and more else names
-    return [facts.date.isoformat(), coverage, found.expected, found.absent, who]
+    return [facts.date.isoformat(), coverage, found.expected, found.absent, found.partly, who]
 
 
 def days_to_show(ingested: Ingested) -> list[PartitionFacts]:
@@ -132,9 +133,25 @@ def day_page(facts: PartitionFacts) -> str:
     columns = ("outcome", "expectation", "observed", "rows", "severity", "note")
     ordered = sorted(facts.results, key=lambda result: _RANK[result.outcome])
     lines += ["", *table(columns, [_result_row(result) for result in ordered])]
+    lines += _attendance(facts.attendance)
     folder = f"reports/validation/{facts.dataset}/date={facts.date}/"
     lines += ["", f"The same as a page of its own: {code(folder)} in the lake."]
     return "\n".join(lines)
+
+
+def _attendance(found: Attendance | None) -> list[str]:
+    """Return who was absent or partly there, worst first."""
+    if found is None:
+        return []
+    lines = ["", "### Who was there", "", found.sentence]
+    if not found.worst:
+        return lines
+    columns = ("entity", "periods seen", "of", "coverage")
+    rows: list[list[Cell]] = [
+        [escape(one.entity), one.seen, one.periods, f"{one.seen / one.periods:.1%}"]
+        for one in found.worst
+    ]
+    return [*lines, "", *table(columns, rows, ", ".join(columns[1:]))]
 
 
 def _row_sentence(rows: RowCounts) -> str:

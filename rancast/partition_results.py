@@ -62,15 +62,36 @@ class ExpectationResult(Document):
         return f"'{self.expectation}' {verb}" + (f" ({self.observed})" if self.observed else "")
 
 
+class Attended(Document):
+    """In how many periods of a day an entity has a row that passed, of how many."""
+
+    entity: str
+    seen: int
+    periods: int
+
+
 class Attendance(Document):
     """How many entities were expected on a day, and how many of them have no row that passed.
 
-    `examples` are some of those; none in datasets with subscribers.
+    `examples` are some of those. `partly` counts those that lack some periods (None in manifests
+    of before it was counted), and `worst` are the few with the fewest periods, absent ones among
+    them. In datasets with subscribers nobody is named.
     """
 
     expected: int
     absent: int
     examples: tuple[str, ...] = ()
+    partly: int | None = None
+    worst: tuple[Attended, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """How many were expected, absent and partly there."""
+        partly = "" if self.partly is None else f", {self.partly:,} lack some of its periods"
+        return (
+            f"Of {self.expected:,} entities that were expected, {self.absent:,} have no row that "
+            f"passed{partly}."
+        )
 
 
 class PartitionReport(Document):

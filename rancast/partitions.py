@@ -22,11 +22,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from rancast.coverage import coverage_of_entities
 from rancast.datasets import Dataset
 from rancast.duplicates import deduplicate
 from rancast.expectations import Expectation, Suite, Verdict
 from rancast.partition_results import (
     Attendance,
+    Attended,
     ExpectationResult,
     PartitionReport,
     partition_rules,
@@ -43,6 +45,7 @@ __all__ = ["ExpectationResult", "Partition", "PartitionReport", "curate"]
 
 WORST_RULES = 3
 ABSENT_EXAMPLES = 10
+WORST_ENTITIES = 10
 WORST_BLOBS = 3
 
 
@@ -130,7 +133,7 @@ def curate(
         suite=suite.name,
         rows=counts,
         coverage=coverage,
-        attendance=_attendance(rows.kept, expected, dataset),
+        attendance=_attendance(rows.kept, expected, dataset, day),
         is_refused=bool(reasons),
         reasons=reasons,
         results=results,
@@ -250,15 +253,34 @@ def _coverage(kept: pd.DataFrame, entities: list[str], dataset: Dataset, day: da
     return min(1.0, filled / (len(entities) * periods)) if entities else 0.0
 
 
-def _attendance(kept: pd.DataFrame, entities: list[str], dataset: Dataset) -> Attendance | None:
-    """Count the expected entities that no row of the day tells of; None for events."""
+def _attendance(
+    kept: pd.DataFrame, entities: list[str], dataset: Dataset, day: date
+) -> Attendance | None:
+    """Count the expected entities of which rows of the day are missing; None for events.
+
+    Absent is who has no row at all, be it one of another day within the tolerance.
+    """
     if dataset.kind == "events" or dataset.entity is None:
         return None
     absent = sorted(set(entities).difference(kept[dataset.entity].unique()))
+    found = coverage_of_entities(kept, dataset, entities, day, day + timedelta(days=1))
+    is_lacking = (found["seen"] < found["expected"]) & found["entity"].isin(entities)
+    lacking = found[is_lacking].sort_values("seen", kind="stable")
+    worst = lacking[["entity", "seen", "expected"]].head(WORST_ENTITIES)
+    is_private = dataset.has_subscribers
     return Attendance(
         expected=len(entities),
         absent=len(absent),
-        examples=() if dataset.has_subscribers else tuple(absent[:ABSENT_EXAMPLES]),
+        examples=() if is_private else tuple(absent[:ABSENT_EXAMPLES]),
+        partly=len(lacking) - len(absent),
+        worst=() if is_private else _attended(worst),
+    )
+
+
+def _attended(found: pd.DataFrame) -> tuple[Attended, ...]:
+    return tuple(
+        Attended(entity=str(entity), seen=int(seen), periods=int(periods))
+        for entity, seen, periods in found.itertuples(index=False)
     )
 
 

@@ -72,6 +72,23 @@ th { color: var(--soft); font-weight: 500; white-space: nowrap; }
 <p>Coverage {{ coverage }}: rows by the entities seen in the last days times the periods of the day.
 </p>
 {% endif %}
+{% if report.attendance %}
+<h2>Who was there</h2>
+<p>{{ report.attendance.sentence }}</p>
+{% if report.attendance.worst %}
+<div class="scroll"><table>
+<thead><tr><th>entity</th><th class="number">periods seen</th><th class="number">of</th>
+<th class="number">coverage</th></tr></thead>
+<tbody>
+{% for one in report.attendance.worst %}
+<tr><td>{{ one.entity }}</td><td class="number">{{ one.seen|count }}</td>
+<td class="number">{{ one.periods|count }}</td>
+<td class="number">{{ (one.seen / one.periods)|percent }}</td></tr>
+{% endfor %}
+</tbody>
+</table></div>
+{% endif %}
+{% endif %}
 <h2>Expectations</h2>
 <div class="scroll"><table>
 <thead><tr><th>outcome</th><th>expectation</th><th>observed</th><th class="number">rows against it
@@ -104,7 +121,7 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["count"] = _count
+    environment.filters |= {"count": _count, "percent": _percent}
     return environment.from_string(_PAGE)
 
 

@@ -21,7 +21,7 @@ from rancast.pages import (
     night_page,
     rows_page,
 )
-from rancast.partition_results import Attendance
+from rancast.partition_results import Attendance, Attended
 from rancast.references import RowCounts
 from tests.markdown import rows_of
 from tests.rancast.outcomes import decision, expectation, ingested, partition
@@ -54,8 +54,8 @@ def test_the_ingest_page_has_every_day_and_says_why_one_was_refused() -> None:
 
 def test_the_coverage_page_says_who_is_absent() -> None:
     """Each day has its coverage, how many entities were expected, how many and which are absent."""
-    absent = Attendance(expected=40, absent=12, examples=("C1", "C<2>"))
-    private = Attendance(expected=5, absent=1)
+    absent = Attendance(expected=40, absent=12, examples=("C1", "C<2>"), partly=3)
+    private = Attendance(expected=5, absent=1)  # as manifests of before have it
     found = ingested(
         on(1), on(2, attendance=absent), on(3, attendance=private), missing=(date(2024, 3, 4),)
     )
@@ -66,7 +66,25 @@ def test_the_coverage_page_says_who_is_absent() -> None:
     assert rows["2024-03-04"]["coverage"] == "no file"
     assert rows["2024-03-03"]["absent"] == "1" and rows["2024-03-03"]["who is absent"] == ""
     assert rows["2024-03-02"]["who is absent"] == "C1, C<2> and 10 more"
+    assert (rows["2024-03-02"]["partly"], rows["2024-03-03"]["partly"]) == ("3", "")
     assert rows["2024-03-01"]["coverage"] == "90.0%"
+
+
+def test_a_days_page_says_who_was_partly_there() -> None:
+    """The entities with the fewest periods, worst first, as the manifest names them; or nobody."""
+    worst = (
+        Attended(entity="C<1>", seen=0, periods=288),
+        Attended(entity="C2", seen=144, periods=288),
+    )
+    page = day_page(on(1, attendance=Attendance(expected=40, absent=1, partly=7, worst=worst)))
+    assert "Of 40 entities that were expected, 1 have no row that passed, 7 lack some" in page
+    assert rows_of(page, 1) == [
+        {"entity": "C<1>", "periods seen": "0", "of": "288", "coverage": "0.0%"},
+        {"entity": "C2", "periods seen": "144", "of": "288", "coverage": "50.0%"},
+    ]
+    older = day_page(on(1, attendance=Attendance(expected=5, absent=1)))
+    assert "1 have no row that passed." in older and "| entity" not in older
+    assert "Who was there" not in day_page(on(1))
 
 
 def test_a_days_page_has_every_expectation_failures_first() -> None:

@@ -216,12 +216,27 @@ def test_who_is_expected_and_has_no_good_row_is_absent() -> None:
     assert (found.absent, len(found.examples)) == (23, 10)
 
 
+def test_who_lacks_periods_is_named_worst_first() -> None:
+    """Of two periods a day A has both, twice, D one, B and C none that passed; few are named."""
+    times = ("2024-03-05T00:00Z", "2024-03-05T12:00Z")
+    rows = frame(*(("A", at, 1.0) for at in (*times, "2024-03-05T12:01Z")), ("D", times[1], 1.0))
+    found = sort(rows, register=("A", "B", "C", "D", "c ll 8")).report.attendance
+    assert found is not None
+    assert (found.expected, found.absent, found.partly) == (4, 2, 1)
+    named = [(one.entity, one.seen, one.periods) for one in found.worst]
+    assert named == [("B", 0, 2), ("C", 0, 2), ("D", 1, 2)]
+    crowd = sort(rows, register=tuple("DEFGHIJKLMNOPQRSTUVWXYZ")).report.attendance
+    assert crowd is not None
+    assert (crowd.absent, crowd.partly) == (22, 1)
+    assert [one.entity for one in crowd.worst] == list("EFGHIJKLMN")
+
+
 def test_absent_subscribers_are_counted_and_not_named() -> None:
-    """Even pseudonyms of who did not report stay out of the report."""
+    """Even pseudonyms of who did not report, or not always, stay out of the report."""
     private = dataset(pseudonymise={"cell": "subscriber"})
     found = sort(frame(GOOD), private, register=("A", "B")).report.attendance
     assert found is not None
-    assert (found.absent, found.examples) == (1, ())
+    assert (found.absent, found.partly, found.examples, found.worst) == (1, 1, (), ())
 
 
 def test_events_have_no_coverage() -> None:

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from rancast.partition_results import ExpectationResult, PartitionReport
+from rancast.partition_results import (
+    Attendance,
+    Attended,
+    ExpectationResult,
+    PartitionReport,
+)
 from rancast.references import RowCounts
 from rancast.reports import validation_page
 
@@ -96,6 +101,25 @@ def test_failures_come_first() -> None:
         )
     )
     assert page.index("broken") < page.index("unclear") < page.index(">fine<")
+
+
+def test_the_page_names_who_was_absent_or_partly_there() -> None:
+    """Counts, and the few worst in order, whose names are shown as text; without them no table."""
+    worst = (
+        Attended(entity="<b>1", seen=0, periods=288),
+        Attended(entity="C2", seen=72, periods=288),
+    )
+    found = Attendance(expected=1400, absent=1, partly=7, worst=worst)
+    page = validation_page(report(attendance=found))
+    assert "Of 1,400 entities that were expected, 1 have no row that passed, 7 lack" in page
+    assert re.findall(r"<tr><td>([^<]*)</td><td class=\"number\">(\d+)", page)[-2:] == [
+        ("&lt;b&gt;1", "0"),
+        ("C2", "72"),
+    ]
+    assert "25 %" in page
+    assert "periods seen" not in validation_page(
+        report(attendance=Attendance(expected=5, absent=1))
+    )
 
 
 def test_a_day_without_rows_or_coverage_has_a_page() -> None:

@@ -1,16 +1,20 @@
 """The suspect flag `is_sleeping` of a dataset, as use cases name it: features, where and slices."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from rancast.coverage import reach_of_sleep
-from rancast.datasets import Dataset, PlacedDataset
+from rancast.coverage import reach_of_sleep, with_sleep
+from rancast.datasets import Dataset, PlacedDataset, load_dataset
 from rancast.features import build, lookback_days
 from rancast.hierarchy import Placement, parse_hierarchy
+from rancast.levels import with_levels
+from rancast.simulation_network import Network
+from rancast.simulation_scale import Faults, Scale
 from rancast.targets import label
 from rancast.use_cases import UseCase
 from tests.rancast.counts import DAY, bits_of, rows, use_case
@@ -162,3 +166,18 @@ def test_traffic_may_be_an_increment() -> None:
 def test_the_reach_is_whole_periods() -> None:
     """Twenty minutes of sleep are two quarters of an hour."""
     assert reach_of_sleep(dataset(sleeping=SLEEP | {"for": "20min"})) == timedelta(minutes=30)
+
+
+def test_the_shipped_flag_finds_the_simulated_sleepers() -> None:
+    """Of a simulated operator's cells those are marked that slept for an hour, and no others."""
+    scale = Scale(cells=12, days=5, faults=Faults(sleeps_per_cell_day=0.2))
+    network = Network(scale)
+    shipped = load_dataset(Path(__file__).parents[2], "network_performance")
+    days = [network.reports(day) for day in scale.network_days()]
+    frame = pd.concat(days, ignore_index=True).astype({"cell_id": "str"})
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True).astype("M8[us, UTC]")
+    found = with_sleep(with_levels(frame, shipped), shipped)["is_sleeping"]
+    was_idle = frame["throughput_mbps"].eq(0).astype("float64").groupby(frame["cell_id"])
+    hour = was_idle.transform(lambda idle: idle.rolling(12, min_periods=12).sum()) == 12
+    assert 0 < hour.sum() < len(frame) / 10
+    assert (found.fillna(False).to_numpy(dtype=bool) == hour.to_numpy()).all()

@@ -712,10 +712,10 @@ class UseCase(Document):
         if self.problem == "clustering":
             raise ValueError("a clustering foretells nothing; take target out")
         if self.split.embargo < target.reach:
+            ahead = "target.delay + target.within" if target.delay else "target.within"
             raise ValueError(
-                f"split.embargo ({self.split.embargo}) is shorter than target.within, with "
-                f"target.delay if there is one ({target.reach}): labels of the training rows "
-                "would reach into the holdout"
+                f"split.embargo ({self.split.embargo}) is shorter than {ahead} ({target.reach}): "
+                "labels of the training rows would reach into the holdout"
             )
         if target.carry and self.grid.fill >= target.reach:
             raise ValueError(

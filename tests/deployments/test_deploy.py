@@ -284,7 +284,7 @@ def test_a_run_has_the_same_settings_in_both_pools(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SHOW_ENVIRONMENTS],
         env=real.minimal_environment(tmp_path) | worker | {"PREFECT_HOME": str(tmp_path)},
-        cwd=tmp_path,
+        cwd=real.CHECKOUT,
         capture_output=True,
         text=True,
     )

@@ -52,7 +52,7 @@ def attempts(template: Path, work: Path, api_url: str, *mode: str) -> Iterator[d
     assert driver.returncode == 0, errors[-3000:]
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_killed_anywhere_and_run_again_it_ends_the_same(
     shard: int,
@@ -73,7 +73,7 @@ def test_killed_anywhere_and_run_again_it_ends_the_same(
     record_property(f"main job killed and run again, shard {shard}", f"{tried} points")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_changes_by_people_killed_anywhere_and_retried_end_the_same(
     template: Path,
     tmp_path: Path,

@@ -14,7 +14,7 @@ from tests.faults.test_kill import ROOT
 from tests.servers import LEAN
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_two_copies_started_at_once_end_as_one(
     tmp_path: Path, mlflow_template: Path, prefect_server: str
 ) -> None:
@@ -33,7 +33,7 @@ def test_two_copies_started_at_once_end_as_one(
     }
     command = [sys.executable, str(ROOT / "tests/faults/driver.py"), str(home), str(tmp_path)]
     done = subprocess.run(
-        [*command, "copies"], env=env, capture_output=True, text=True, timeout=280, check=False
+        [*command, "copies"], env=env, capture_output=True, text=True, timeout=880, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     alone, *pairs = (json.loads(line) for line in done.stdout.splitlines())

@@ -236,10 +236,11 @@ def test_boosting_that_fell_behind_the_last_value_is_not_promoted(
     assert champion_alias(traces, "ucc_5g_throughput_all_apps") is None
 
 
-def test_without_boosting_ridge_is_promoted_and_nothing_is_computed_again(
+def test_without_boosting_ridge_is_better_but_not_surely_and_nothing_is_computed_again(
     all_apps: TrainingOutcome, traces: Place
 ) -> None:
-    """The same gates let ridge pass, clearly better on 29 traces; every step is taken as known."""
+    """The same gates hold ridge, whose error is a tenth below the last value's: over 29 traces of
+    11 days it is not sure to be 5 % below. Every step is taken as known."""
     name = all_apps.use_case
     path = traces.home / "use_cases" / f"{name}.yaml"
     case = yaml.safe_load(path.read_text())
@@ -249,10 +250,16 @@ def test_without_boosting_ridge_is_promoted_and_nothing_is_computed_again(
     outcome = night.trained[0]
     assert (night.ingested[0].computed, outcome.computed) == (0, 0)
     assert evaluation(outcome, "ridge") == evaluation(all_apps, "ridge")
-    assert outcome.is_new_champion and outcome.best == "ridge"
+    assert outcome.best == "ridge" and not outcome.is_new_champion
     assert outcome.decision is not None
-    assert all(gate.passed for gate in outcome.decision.gates)
-    assert champion_alias(traces, name) == str(outcome.version)
+    failed = {gate.name for gate in outcome.decision.gates if not gate.passed}
+    assert failed and failed <= {
+        f"baseline {name}" for name in ("last_value", "seasonal", "weekly")
+    }
+    against = outcome.decision.comparisons["last_value"]
+    assert against.is_sufficient and against.improvement is not None and against.low is not None
+    assert against.improvement > 0.1 and against.low < 0.05
+    assert champion_alias(traces, name) is None
 
 
 def test_the_rows_of_the_city_add_up(city_night: Night) -> None:

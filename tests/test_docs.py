@@ -207,7 +207,7 @@ def test_decision_records_are_numbered_and_listed() -> None:
     """Each record has a number of its own, says it in the title, and stands in the list."""
     records = sorted(path for path in (DOCS / "adr").glob("*.md") if path.name != "README.md")
     numbers = [path.name[:4] for path in records]
-    assert len(set(numbers)) == len(numbers)  # one that is being written may leave a gap
+    assert numbers == [f"{number:04d}" for number in range(1, len(numbers) + 1)]
     listed = re.findall(r"\]\(([^)]+)\)", read("docs/adr/README.md"))
     assert sorted(listed) == [path.name for path in records]
     for path in records:

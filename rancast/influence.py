@@ -131,9 +131,18 @@ def two_way(influence: FloatArray, clusters: Mapping[str, Codes], informative: C
     first, second = clusters.values()
     both = np.unique(first * (second.max() + 1) + second, return_inverse=True)[1]
     found = max(*parts, sum(parts) - variance(influence, both))
-    weights = [part**2 / count for part, count in zip(parts, freedom, strict=True)]
-    pooled = sum(parts) ** 2 / sum(weights) if sum(weights) > 0 else min(freedom)
-    return Precision(float(np.sqrt(found)), float(pooled))
+    return Precision(float(np.sqrt(found)), _satterthwaite(parts, freedom))
+
+
+def _satterthwaite(parts: list[float], freedom: list[int]) -> float:
+    """Return the degrees of freedom of a sum of variances, each with its own."""
+    largest = max(parts)
+    if not 0 < largest < np.inf:
+        return float(min(freedom))
+    # as shares, since the square of a variance may be beyond what a float holds
+    shares = [part / largest for part in parts]
+    squares = (share**2 / count for share, count in zip(shares, freedom, strict=True))
+    return float(sum(shares) ** 2 / sum(squares))
 
 
 def variance(influence: FloatArray, codes: Codes) -> float:

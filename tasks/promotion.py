@@ -57,7 +57,11 @@ def find_champion(use_case: str) -> FoundChampion:
     pointer = open_ledger().pointer(use_case)
     registry = Registry(load_settings().tracking)
     if pointer is None:
-        return FoundChampion(pointer=None, state=_vacant(registry, use_case))
+        vacant = _vacant(registry, use_case)
+        pointer = open_ledger().pointer(use_case)
+        if pointer is None:
+            return FoundChampion(pointer=None, state=vacant)
+        # else a copy of this run promoted the first champion while the registry was asked
     champion = pointer.champion
     known = ChampionState(
         version=champion.version,

@@ -60,7 +60,8 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a deployed server with its worker, or the stack, for make test-operators."""
+    """Put the longest first, and mark for make test-operators what needs a worker or the stack."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
     stack = Path(__file__).parent / "stack"
     for item in items:
         if "deployed" in getattr(item, "fixturenames", ()) or stack in item.path.parents:

@@ -52,6 +52,7 @@ def attempts(template: Path, work: Path, api_url: str, *mode: str) -> Iterator[d
     assert driver.returncode == 0, errors[-3000:]
 
 
+@pytest.mark.longest
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_killed_anywhere_and_run_again_it_ends_the_same(

@@ -99,7 +99,6 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
     refit = view.refit_on_holdout
     shipped = fit_rows(candidate, found.params, rows, view, selected) if refit else evaluated
     model = models.dump(shipped)
-    fitted_on = rows if view.refit_on_holdout else train
     card = ModelCard(
         candidate=candidate.name,
         estimator=candidate.estimator,
@@ -110,8 +109,8 @@ def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCand
         threshold=_threshold(candidate, found, train, view),
         fold_score=float(found.trials.loc[found.trials["is_chosen"], "score_mean"].iloc[0]),
         selected=selected,
-        train_end=fitted_on.time.max().isoformat(),
-        refit=view.refit_on_holdout,
+        train_end=(rows if refit else train).time.max().isoformat(),
+        refit=refit,
         model_sha256=sha256(model),
         intervals=_intervals(candidate, found, train, ordered, view),
     )

@@ -61,7 +61,7 @@ def lookback_days(view: FeatureView, dataset: Dataset) -> int:
     farthest = max([_reach(view, dataset), *(span + _edge(view, dataset) for span in days)])
     if dataset.cumulative and dataset.time.period is not None:
         farthest += dataset.time.period  # an increment needs the period before
-    if view.names(IS_SLEEPING) and dataset.sleeping is not None:
+    if view.reads(IS_SLEEPING) and dataset.sleeping is not None:
         farthest += coverage.reach_of_sleep(dataset)
     return -(-farthest // DAY)
 

@@ -85,7 +85,7 @@ def eligible_rows(curated: list[pd.DataFrame], view: FeatureView, dataset: Datas
         frame = kpis.with_parts(frame, dataset)
     if dataset.levels or dataset.hierarchy:
         frame = levels.with_levels(frame, dataset)
-    if dataset.sleeping is not None and view.names(IS_SLEEPING):
+    if dataset.sleeping is not None and view.reads(IS_SLEEPING):
         frame = coverage.with_sleep(frame, dataset)
     if view.where is not None:
         frame = frame[Expression(view.where).holds(frame)]

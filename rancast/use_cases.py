@@ -587,7 +587,7 @@ class Gates(Document):
 
     floors: dict[str, float] = Field(default={}, description="metric -> worst accepted value")
     over_baseline: float = Field(default=0.02, ge=0)
-    over_champion: float = Field(default=0.01, ge=0)
+    over_champion: float = Field(default=0.02, ge=0)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     minimum_clusters: dict[Literal["entity", "day"], int] = Field(
         default={"entity": 10, "day": 5}, description="fewer than these is too little evidence"
@@ -874,7 +874,7 @@ class FeatureView(Document):
             )
         return period
 
-    def names(self, column: str) -> bool:
+    def reads(self, column: str) -> bool:
         """Return whether this reads a column of numbers or truth values of its own dataset."""
         near = [name for part in self.features.neighbours for name in part.columns]
         busy = self.features.busy_hour
@@ -905,13 +905,7 @@ class FeatureView(Document):
         if busy is not None and busy.dataset is None:
             _check_busy_hour(dataset, busy)
         for near in self.features.neighbours:
-            _expect_columns(dataset, "features.neighbours.columns", near.columns, _NUMERIC)
-            _expect_columns(dataset, "features.neighbours.same", [near.same], ("string",))
-            if near.same == self.entity:
-                raise ConfigurationError(
-                    f"features.neighbours.same names {near.same!r}, the entity itself, which has "
-                    "no neighbours; name a level above it, such as site."
-                )
+            _check_neighbours(dataset, near, self.entity)
         if dataset.name in self.features.joined:
             raise ConfigurationError(
                 f"features joins {dataset.name!r}, the dataset that the use case is about; take "
@@ -958,9 +952,9 @@ class TableView(FeatureView):
             raise ConfigurationError(f"a {self.problem} has no target to make labels from.")
         return self.target
 
-    def names(self, column: str) -> bool:
+    def reads(self, column: str) -> bool:
         """Return whether this reads a column of numbers or truth values of its own dataset."""
-        if super().names(column):
+        if super().reads(column):
             return True
         target = self.target
         return target is not None and column in (*target.columns, *_read_by(target.given))
@@ -1036,6 +1030,16 @@ def _expect_no_ratio(dataset: Dataset, key: str, names: Iterable[str]) -> None:
                 f"{key} cannot be of {name!r}, a ratio: ratios of periods do not add up; take the "
                 "mean, which is numerators over denominators, or a KPI without a denominator."
             )
+
+
+def _check_neighbours(dataset: Dataset, near: Neighbours, entity: str) -> None:
+    _expect_columns(dataset, "features.neighbours.columns", near.columns, _NUMERIC)
+    _expect_columns(dataset, "features.neighbours.same", [near.same], ("string",))
+    if near.same == entity:
+        raise ConfigurationError(
+            f"features.neighbours.same names {near.same!r}, the entity itself, which has no "
+            "neighbours; name a level above it, such as site."
+        )
 
 
 def _check_busy_hour(dataset: Dataset, busy_hour: BusyHour) -> None:

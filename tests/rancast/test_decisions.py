@@ -250,7 +250,7 @@ def test_clear_improvement_is_promoted_with_numbers() -> None:
     assert decision.champion == 3
     assert (
         "Average precision 0.412 is 8.1 % (95 %: 3.0 to 12.9 %) above that of the champion "
-        "(version 3), 0.381; at least 1 %, and a lower bound above 0 is required."
+        "(version 3), 0.381; at least 2 %, and a lower bound above 0 is required."
     ) in decision.reasons
     assert set(decision.comparisons) == {"last_value", "majority", "version 3"}
 
@@ -271,7 +271,7 @@ def test_same_model_keeps_the_champion() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"low": -0.001}, {"low": 0.0}, {"improvement": 0.009, "low": 0.001}, {"improvement": -0.1}],
+    [{"low": -0.001}, {"low": 0.0}, {"improvement": 0.019, "low": 0.001}, {"improvement": -0.1}],
 )
 def test_champion_falls_only_to_margin_and_certainty_together(changes: dict[str, float]) -> None:
     """A lower bound at zero or an improvement below the margin keeps the champion."""
@@ -285,7 +285,7 @@ def test_worse_candidate_is_told_how_much_worse() -> None:
     )
     assert decided(champion=worse).reasons == (
         "MAE 21 is 5.0 % (95 %: 1.0 to 9.0 %) above that of the champion (version 3), 20, which is "
-        "worse; at least 1 %, and a lower bound above 0 is required.",
+        "worse; at least 2 %, and a lower bound above 0 is required.",
     )
 
 

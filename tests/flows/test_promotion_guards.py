@@ -48,6 +48,28 @@ def test_an_alias_without_a_pointer_is_not_taken_for_a_first_champion(champion_h
 
 
 @pytest.mark.usefixtures("hurry")
+def test_a_champion_made_while_the_registry_is_asked_is_found(
+    champion_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a copy of the run promotes after the ledger was read and before the registry was, the
+    run finds that champion, which is its own candidate, and leaves nothing more in the ledger."""
+    ledger = champion_home / ".local" / "lake" / "ledger"
+    aside = (ledger / "promotions" / "tiny.json").rename(champion_home / "pointer.json")
+    steps = sorted((ledger / "steps").iterdir())
+    ask = Registry.alias_of
+
+    def promote_meanwhile(registry: Registry, *given: str) -> int | None:
+        if aside.exists():
+            aside.rename(ledger / "promotions" / "tiny.json")
+        return ask(registry, *given)
+
+    monkeypatch.setattr(Registry, "alias_of", promote_meanwhile)
+    outcome = daily(["tiny"], AS_OF).trained[0]
+    assert outcome.decision is None and outcome.champion == 1
+    assert sorted((ledger / "steps").iterdir()) == steps
+
+
+@pytest.mark.usefixtures("hurry")
 def test_a_model_refitted_on_the_holdout_is_judged_by_the_one_that_was_not(new_home: Path) -> None:
     """With refit_on_holdout the candidate is promoted on its holdout, and recorded as refitted."""
     path = new_home / "use_cases" / "tiny.yaml"

@@ -63,8 +63,8 @@ def test_the_demo_tells_what_it_did_and_then_does_nothing_twice(tmp_path: Path) 
             "Look at all of it: make ui",
         ):
             assert part in said, said
-    assert "network_performance: 20 days (20 computed now, " in first
-    assert "network_performance: 20 days (0 computed now, " in second
+    assert "network_performance: 20 days (20 computed now, 17 without a file, 0 refused)" in first
+    assert "network_performance: 20 days (0 computed now, 17 without a file, 0 refused)" in second
     assert "(0 steps computed now)" in second
 
 

@@ -12,8 +12,9 @@ from azure.storage.blob import ContainerClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
+import deployments.results
 from deployments import certificates
-from deployments.results import BLOCK, ensure_results
+from deployments.results import ensure_results
 from rancast.errors import ConfigurationError
 from rancast.settings import load_settings
 from tasks import dask
@@ -25,13 +26,19 @@ from tests import servers as real
 def results(
     prefect_server: str, azurite: real.Azurite, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ContainerClient]:
-    """A container for results, whose block is on the server and named in Prefect's settings."""
+    """A container for results, whose block is on the server and named in Prefect's settings.
+
+    The block is named after the container: the tests of the other process share the server.
+    """
     monkeypatch.setenv("RANCAST_RESULTS_URL", f"{azurite.container()}/of/tasks")
+    name = os.environ["RANCAST_RESULTS_URL"].split("/")[-3]
+    monkeypatch.setattr(deployments.results, "NAME", name)
     monkeypatch.setenv("RANCAST_RESULTS_CONNECTION_STRING", azurite.connection_string)
     monkeypatch.setenv("RANCAST_WORKERS", "1")
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-    monkeypatch.setenv("PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK", BLOCK)
-    name = os.environ["RANCAST_RESULTS_URL"].split("/")[-3]
+    monkeypatch.setenv(
+        "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK", f"azure-blob-storage-container/{name}"
+    )
     with (
         temporary_settings({PREFECT_API_URL: prefect_server}),
         ContainerClient.from_connection_string(azurite.connection_string, name) as client,

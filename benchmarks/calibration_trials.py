@@ -29,10 +29,11 @@ from rancast.decisions import (
     relative_improvement,
 )
 from rancast.evaluation import Evaluation, Interval
+from rancast.gates import Gates
 from rancast.influence import improvement_influence, variance
 from rancast.metrics import FloatArray, Metric, find_metric
+from rancast.problems import Problem
 from rancast.simulation_scale import Scale
-from rancast.use_cases import Gates, Problem
 
 SLICES = ("connection_type", "is_busy_hour")
 KINDS = ("retrained", "other algorithm", "fewer features")

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from rancast.estimators import build_pipeline, fit_pipeline
+from rancast.fit_view import Candidate
 from rancast.metrics import FloatArray
 from rancast.models import predict_prepared
+from rancast.problems import Problem
 from rancast.simulation_network import (
     DAY_PERIODS,
     LATENCY_LIMIT_MS,
@@ -25,7 +27,7 @@ from rancast.simulation_network import (
     Network,
 )
 from rancast.simulation_scale import Scale
-from rancast.use_cases import Candidate, Problem, UseCase, load_use_case
+from rancast.use_cases import UseCase, load_use_case
 
 ROOT = Path(__file__).parents[1]
 USE_CASE = "network_degradation"

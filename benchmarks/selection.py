@@ -16,9 +16,11 @@ from benchmarks.ceilings import read_days, table_of
 from rancast.candidates import fit
 from rancast.errors import RancastError
 from rancast.evaluation import columns_of
+from rancast.feature_set import Select
+from rancast.fit_view import Candidate
 from rancast.metrics import find_metric
 from rancast.settings import load_settings
-from rancast.use_cases import Candidate, Select, UseCase, load_use_case
+from rancast.use_cases import UseCase, load_use_case
 
 KEPT = (8, 15, 25)
 

@@ -22,9 +22,10 @@ from benchmarks.leakage_audit import read_days, table_of
 from benchmarks.real_data import CHECKOUT, DATA, JOBS, lay_out
 from rancast import baselines, models
 from rancast.datasets import load_dataset
+from rancast.fit_view import Candidate
 from rancast.metrics import find_metric
 from rancast.search import Rows, fit_rows
-from rancast.use_cases import Candidate, UseCase, load_use_case
+from rancast.use_cases import UseCase, load_use_case
 
 DRAWS = 3
 # what costs a minute per fit says no more about splits

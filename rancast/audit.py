@@ -24,10 +24,12 @@ from rancast.audit_relations import (
 )
 from rancast.audit_rules import Rule
 from rancast.audit_splits import check_collapse, check_split, pairs_of
+from rancast.column_names import RESERVED
 from rancast.datasets import AnyDataset
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.joins import Other
-from rancast.use_cases import RESERVED, Problem, UseCase
+from rancast.problems import Problem
+from rancast.use_cases import UseCase
 
 FEW_VALUES = 10
 

@@ -11,8 +11,8 @@ from rancast import features
 from rancast.audit_findings import Checked, Finding
 from rancast.audit_material import AuditView
 from rancast.datasets import ColumnType, Dataset
+from rancast.feature_view import FeatureView
 from rancast.joins import Other
-from rancast.use_cases import FeatureView
 
 Build = Callable[..., pd.DataFrame]
 

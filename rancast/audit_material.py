@@ -9,7 +9,8 @@ import pandas as pd
 
 from rancast.audit_findings import Bounds
 from rancast.errors import EvidenceError
-from rancast.use_cases import Problem, TableView
+from rancast.problems import Problem
+from rancast.table_view import TableView
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

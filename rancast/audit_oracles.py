@@ -16,7 +16,7 @@ from rancast.audit_material import (
     short,
     tree,
 )
-from rancast.use_cases import Problem
+from rancast.problems import Problem
 
 Folds = list[tuple[Places, Places]]
 

@@ -18,10 +18,10 @@ from rancast.audit_material import (
     score,
     short,
 )
+from rancast.durations import short_duration
 from rancast.errors import EvidenceError
 from rancast.grids import microseconds
 from rancast.splits import folds as time_folds
-from rancast.use_cases import short_duration
 
 
 class Pair(NamedTuple):

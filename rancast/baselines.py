@@ -8,7 +8,7 @@ import pandas as pd
 
 from rancast.candidates import holdout_frame
 from rancast.errors import EvidenceError
-from rancast.use_cases import Problem
+from rancast.problems import Problem
 
 FROM_COLUMNS = {
     "last_value": "baseline_last_value",

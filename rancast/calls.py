@@ -8,6 +8,8 @@ from rancast.audit import view_of
 from rancast.audit_future import audited_days
 from rancast.datasets import Dataset
 from rancast.decisions import Decision
+from rancast.durations import DAY
+from rancast.fit_view import Candidate
 from rancast.joins import Other
 from rancast.judging import judge_view
 from rancast.manifests import PartitionManifest
@@ -15,7 +17,7 @@ from rancast.references import Reference
 from rancast.tables import TableSummary
 from rancast.training_report import ReportFacts
 from rancast.trainings import Training
-from rancast.use_cases import DAY, Candidate, UseCase
+from rancast.use_cases import UseCase
 from rancast.windows import Delivered, days_back, looking_back
 
 Arguments = dict[str, Any]

@@ -14,8 +14,10 @@ import pandas as pd
 from rancast import alerts, conformal, dependence, models, selection
 from rancast.conformal import ConformalIntervals
 from rancast.cluster_profiles import Clusters, describe
+from rancast.column_names import INTERVAL_COLUMNS, RESERVED
 from rancast.documents import sha256
 from rancast.errors import ConfigurationError, EvidenceError
+from rancast.fit_view import Candidate, FitView
 from rancast.importance import permutation, spread
 from rancast.metrics import FloatArray
 from rancast.models import GOLDEN_ROWS, ModelCard
@@ -31,7 +33,6 @@ from rancast.search import (
 from rancast.selection import Kept
 from rancast.silhouettes import with_silhouettes
 from rancast.stability import Stability
-from rancast.use_cases import INTERVAL_COLUMNS, RESERVED, Candidate, FitView
 
 MINIMUM_TRAINING_ROWS = 20
 

@@ -24,9 +24,9 @@ import pandas as pd
 
 from rancast.documents import Document
 from rancast.errors import EvidenceError
+from rancast.fit_view import Calibration
 from rancast.groups import group_labels
 from rancast.metrics import FloatArray
-from rancast.use_cases import Calibration
 
 
 class Quantiles(Document):

@@ -24,10 +24,10 @@ from rancast.bootstrap import cluster_codes
 from rancast.documents import Document
 from rancast.errors import EvidenceError
 from rancast.evaluation import Evaluation, columns_of, seen_by
+from rancast.gates import Gates, Intervals, Slice
 from rancast.groups import group_labels
 from rancast.influence import improvement_influence, two_way
 from rancast.metrics import UP_TO_ONE, FloatArray, Metric, find_metric, greater_is_better
-from rancast.use_cases import Gates, Intervals, Slice
 
 KEY = ["entity", "time"]
 METRIC_WORDS = {

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from rancast.errors import ConfigurationError
-from rancast.use_cases import Candidate, Problem
+from rancast.fit_view import Candidate
+from rancast.problems import Problem
 
 MAXIMUM_CATEGORIES = 64
 

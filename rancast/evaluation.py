@@ -12,12 +12,13 @@ import pandas as pd
 from pydantic import Field
 
 from rancast.bootstrap import ClusterCodes, cluster_bootstrap, cluster_codes, percentile_interval
+from rancast.column_names import INTERVAL_COLUMNS
 from rancast.documents import Document
 from rancast.errors import EvidenceError
 from rancast.groups import group_labels
 from rancast.metrics import FloatArray, Metric, find_metric
+from rancast.problems import Problem
 from rancast.reliability import Reliability, reliability_of
-from rancast.use_cases import INTERVAL_COLUMNS, Problem
 
 KEY_COLUMNS = ("entity", "time", "y", "prediction")
 # what rows of a clustering are scored by, see `silhouettes` and `stability`

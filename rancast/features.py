@@ -15,6 +15,20 @@ from pandas.api.indexers import BaseIndexer
 
 from rancast import busy_hour, coverage, joins, neighbours
 from rancast.datasets import IS_SLEEPING, AnyDataset, Dataset
+from rancast.durations import DAY
+from rancast.feature_definitions import (
+    MINUTES_SINCE_SEEN,
+    BusyHour,
+    History,
+    Profile,
+    busy_hour_names,
+    history_name,
+    lag_name,
+    missing_share_name,
+    window_name,
+)
+from rancast.feature_set import CalendarPart
+from rancast.feature_view import FeatureView
 from rancast.grids import (
     MICROSECOND,
     Axis,
@@ -29,20 +43,6 @@ from rancast.grids import (
 )
 from rancast.joins import Other
 from rancast.kpis import denominator_of, numerator_of, quotient
-from rancast.use_cases import (
-    DAY,
-    MINUTES_SINCE_SEEN,
-    BusyHour,
-    CalendarPart,
-    FeatureView,
-    History,
-    Profile,
-    busy_hour_names,
-    history_name,
-    lag_name,
-    missing_share_name,
-    window_name,
-)
 
 MISSING_CATEGORY = "missing"
 

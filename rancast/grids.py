@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rancast import counters, coverage, kpis, levels
+from rancast.column_types import no_rows
 from rancast.datasets import IS_SLEEPING, Dataset
 from rancast.expressions import Expression
-from rancast.use_cases import FeatureView, no_rows
+from rancast.feature_view import FeatureView
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rancast.fit_view import FitView
 from rancast.metrics import find_metric
 from rancast.models import predict_prepared
-from rancast.use_cases import FitView
 
 IMPORTANCE_ROWS = 2_000
 IMPORTANCE_REPEATS = 3

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rancast.bootstrap import cluster_codes
+from rancast.column_names import INTERVAL_COLUMNS
 from rancast.errors import EvidenceError
 from rancast.evaluation import (
     Evaluation,
@@ -17,9 +18,10 @@ from rancast.evaluation import (
     SliceScore,
     interval_of,
 )
+from rancast.gates import Intervals
 from rancast.groups import group_labels
 from rancast.metrics import FloatArray, find_metric
-from rancast.use_cases import INTERVAL_COLUMNS, METRICS_OF_INTERVALS, Intervals
+from rancast.problems import METRICS_OF_INTERVALS
 
 
 def with_intervals(

@@ -13,11 +13,14 @@ import numpy as np
 import pandas as pd
 
 from rancast import segments
+from rancast.column_types import no_rows
 from rancast.datasets import Dataset
 from rancast.documents import Document
+from rancast.durations import DAY
 from rancast.expressions import Expression
+from rancast.feature_definitions import Join, window_name
+from rancast.feature_view import FeatureView
 from rancast.segments import Floats, Ints
-from rancast.use_cases import DAY, FeatureView, Join, no_rows, window_name
 
 MICROSECOND = timedelta(microseconds=1)
 DAY_US = DAY // MICROSECOND

@@ -16,12 +16,14 @@ from rancast.decisions import Contender, Decision, Incumbent, Vacancy, compare, 
 from rancast.documents import Document, Duration
 from rancast.errors import DataError, ModelRefused
 from rancast.evaluation import Evaluation, evaluate
+from rancast.gates import Gates, Intervals
 from rancast.interval_scores import with_intervals
 from rancast.levels import read_level
 from rancast.metrics import greater_is_better
 from rancast.models import ModelCard
+from rancast.problems import METRICS, METRICS_AT_THRESHOLD, Problem
 from rancast.silhouettes import with_silhouettes
-from rancast.use_cases import METRICS, METRICS_AT_THRESHOLD, Gates, Intervals, Problem, UseCase
+from rancast.use_cases import UseCase
 
 
 class JudgeView(Document):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rancast.errors import ConfigurationError, EvidenceError
-from rancast.use_cases import METRICS_OF_INTERVALS, Problem
+from rancast.problems import METRICS_OF_INTERVALS, Problem
 
 FloatArray = npt.NDArray[np.float64]
 Score = Callable[[FloatArray, FloatArray, FloatArray | None], float]

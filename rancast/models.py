@@ -21,7 +21,7 @@ from rancast.documents import Document, sha256
 from rancast.errors import DataError, ModelRefused, RancastError
 from rancast.frames import from_parquet
 from rancast.metrics import FloatArray
-from rancast.use_cases import Problem
+from rancast.problems import Problem
 
 GOLDEN_ROWS = 50
 GOLDEN_TOLERANCE = 1e-9

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from rancast import segments
+from rancast.feature_definitions import Neighbours, window_name
 from rancast.kpis import denominator_of, numerator_of, quotient
 from rancast.segments import Floats, Ints
-from rancast.use_cases import Neighbours, window_name
 
 Column = tuple[str, Floats]
 

@@ -8,12 +8,12 @@ from typing import Literal
 
 import pandas as pd
 
+from rancast.durations import short_duration
 from rancast.onboarding_cells import ColumnGuess
 from rancast.onboarding_names import FILE, is_end, is_network, is_person, is_start, is_time
 from rancast.onboarding_rows import Gaps, Rows, gaps
 from rancast.onboarding_times import LEAST_SHARE
 from rancast.onboarding_yaml import number_of
-from rancast.use_cases import short_duration
 
 DAY = timedelta(days=1)
 MIDNIGHT = pd.Timestamp(0).time()

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from rancast.use_cases import RESERVED
+from rancast.column_names import RESERVED
 
 LONGEST = 63
 # columns that a draft takes from the path of a file

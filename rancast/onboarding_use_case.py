@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
+from rancast.column_names import RESERVED
+from rancast.durations import short_duration
 from rancast.errors import DataError
 from rancast.onboarding_cells import ColumnGuess
 from rancast.onboarding_dataset import MODELINE, Guesses
 from rancast.onboarding_yaml import amount, comment, flow, number_of, scalar
-from rancast.use_cases import RESERVED, short_duration
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MOST_INPUTS = 6

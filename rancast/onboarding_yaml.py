@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from rancast.use_cases import short_duration
+from rancast.durations import short_duration
 
 WIDTH = 100
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./]*( [A-Za-z0-9_./]+)*")

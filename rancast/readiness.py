@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from rancast.datasets import Dataset
 from rancast.documents import Document
+from rancast.durations import short_duration
 from rancast.manifests import PartitionFacts
-from rancast.use_cases import short_duration
 from rancast.windows import Ingested
 
 

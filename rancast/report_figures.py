@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rancast.column_names import INTERVAL_COLUMNS
 from rancast.evaluation import columns_of
 from rancast.judging import Entry
 from rancast.metrics import greater_is_better
 from rancast.plots import ALARM, BASELINE_COLOURS, BASELINE_NAMES, METRIC_NAMES, MODEL
 from rancast.reliability import Reliability
-from rancast.use_cases import INTERVAL_COLUMNS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

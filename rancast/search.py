@@ -15,14 +15,15 @@ from rancast import selection
 from rancast.documents import canonical_json
 from rancast.errors import EvidenceError
 from rancast.estimators import build_pipeline, fit_pipeline, has_converged
+from rancast.fit_view import Candidate, FitView
 from rancast.importance import permutation
 from rancast.metrics import FloatArray, find_metric
 from rancast.models import predict_prepared
+from rancast.problems import Problem
 from rancast.selection import Kept
 from rancast.silhouettes import Space, silhouettes
 from rancast.splits import folds
 from rancast.stability import Stability, stability
-from rancast.use_cases import Candidate, FitView, Problem
 
 Positions = npt.NDArray[np.int64]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from rancast.use_cases import Candidate, FitView, Select
+from rancast.feature_set import Select
+from rancast.fit_view import Candidate, FitView
 
 STEP = "select"
 # a coefficient of the path that is smaller was rounding: LARS takes one feature per iteration

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rancast.use_cases import RESERVED
+from rancast.column_names import RESERVED
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rancast.durations import short_duration
 from rancast.errors import EvidenceError
 from rancast.grids import Ints, microseconds
-from rancast.use_cases import Split, short_duration
+from rancast.table_view import Split
 
 
 def assign(times: "pd.Series[pd.Timestamp]", split: Split, end: pd.Timestamp) -> "pd.Series[str]":

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rancast.column_names import BASELINES
 from rancast.datasets import AnyDataset, Dataset
 from rancast.documents import Document
+from rancast.durations import DAY
 from rancast.errors import EvidenceError
 from rancast.splits import assign
+from rancast.table_view import TableView
 from rancast.targets import horizon, label
-from rancast.use_cases import BASELINES, DAY, TableView
 
 
 class Part(Document):

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rancast.datasets import Dataset
+from rancast.durations import DAY, WEEK
 from rancast.expressions import Expression
 from rancast.grids import (
     Axis,
@@ -26,7 +27,7 @@ from rancast.grids import (
 )
 from rancast.kpis import denominator_of, numerator_of, quotient
 from rancast.segments import sums
-from rancast.use_cases import DAY, WEEK, TableView, Target
+from rancast.table_view import TableView, Target
 
 
 def horizon(view: TableView, dataset: Dataset) -> timedelta:

@@ -12,16 +12,17 @@ import pandas as pd
 
 from rancast import report_figures as figures
 from rancast.cluster_profiles import Clusters
+from rancast.column_names import INTERVAL_COLUMNS
 from rancast.decisions import Decision
 from rancast.documents import Document
 from rancast.evaluation import Evaluation, Interval, SliceScore
 from rancast.judging import Entry
 from rancast.metrics import greater_is_better
 from rancast.models import ModelCard
+from rancast.problems import Problem
 from rancast.report_figures import metric_name
 from rancast.report_page import Bar, Cell, Head, Section, Table, Tile, Verdict, render
 from rancast.tables import TableSummary
-from rancast.use_cases import INTERVAL_COLUMNS, Problem
 
 
 class ReportFacts(Document):

@@ -14,14 +14,25 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from rancast import datasets, errors, use_cases
+from rancast import (
+    datasets,
+    errors,
+    feature_definitions,
+    feature_set,
+    feature_view,
+    fit_view,
+    gates,
+    table_view,
+    use_cases,
+)
 from rancast.datasets import Dataset
 from rancast.documents import parse_yaml
+from rancast.durations import short_duration
 from rancast.expectations import parse_suite
 from rancast.guidance import CRASHED, FOREIGN, NEXT, section_of
 from rancast.schemas import KINDS, schema_text
 from rancast.settings import Settings
-from rancast.use_cases import UseCase, short_duration
+from rancast.use_cases import UseCase
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -49,26 +60,26 @@ TABLES: dict[str, type[BaseModel]] = {
     "Use case": UseCase,
     "Use case: `audit`": use_cases.LeakageAudit,
     "Use case: `deadline`": use_cases.Deadline,
-    "Use case: `grid`": use_cases.Grid,
-    "Use case: `target`": use_cases.Target,
-    "Use case: `features`": use_cases.Features,
-    "Use case: `features.busy_hour`": use_cases.BusyHour,
-    "Use case: `features.select`": use_cases.Select,
-    "Use case: each of `features.lags`": use_cases.Lags,
-    "Use case: each of `features.windows`": use_cases.Windows,
-    "Use case: each of `features.history`": use_cases.History,
-    "Use case: each of `features.profile`": use_cases.Profile,
-    "Use case: each of `features.joins`": use_cases.Join,
-    "Use case: `through` of a join": use_cases.Through,
-    "Use case: each of `features.neighbours`": use_cases.Neighbours,
-    "Use case: `split`": use_cases.Split,
-    "Use case: each of `candidates`": use_cases.Candidate,
-    "Use case: `search`": use_cases.Search,
+    "Use case: `grid`": feature_view.Grid,
+    "Use case: `target`": table_view.Target,
+    "Use case: `features`": feature_set.Features,
+    "Use case: `features.busy_hour`": feature_definitions.BusyHour,
+    "Use case: `features.select`": feature_set.Select,
+    "Use case: each of `features.lags`": feature_definitions.Lags,
+    "Use case: each of `features.windows`": feature_definitions.Windows,
+    "Use case: each of `features.history`": feature_definitions.History,
+    "Use case: each of `features.profile`": feature_definitions.Profile,
+    "Use case: each of `features.joins`": feature_definitions.Join,
+    "Use case: `through` of a join": feature_definitions.Through,
+    "Use case: each of `features.neighbours`": feature_definitions.Neighbours,
+    "Use case: `split`": table_view.Split,
+    "Use case: each of `candidates`": fit_view.Candidate,
+    "Use case: `search`": fit_view.Search,
     "Use case: `report`": use_cases.Report,
-    "Use case: `alerts`": use_cases.Alerts,
-    "Use case: `intervals`": use_cases.Intervals,
-    "Use case: `gates`": use_cases.Gates,
-    "Use case: each of `gates.slices`": use_cases.Slice,
+    "Use case: `alerts`": fit_view.Alerts,
+    "Use case: `intervals`": gates.Intervals,
+    "Use case: `gates`": gates.Gates,
+    "Use case: each of `gates.slices`": gates.Slice,
 }
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from rancast.column_types import no_rows
 from rancast.datasets import Dataset
-from rancast.use_cases import UseCase, no_rows
+from rancast.use_cases import UseCase
 
 DAY = date(2024, 3, 4)  # a Monday
 NEXT_DAY = DAY + timedelta(days=1)

@@ -10,8 +10,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from rancast import candidates, estimators, models
 from rancast.candidates import FittedCandidate, fit
+from rancast.column_names import BASELINES
 from rancast.errors import ConfigurationError, EvidenceError
-from rancast.use_cases import BASELINES, Alerts, Calibration, Candidate, FitView, Search
+from rancast.fit_view import Alerts, Calibration, Candidate, FitView, Search
 
 VIEW = FitView(
     problem="classification",

@@ -13,11 +13,12 @@ from rancast.candidates import FittedCandidate, fit
 from rancast.decisions import Vacancy, compare, decide
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.estimators import estimator_class
+from rancast.fit_view import Candidate
 from rancast.judging import evaluate_predictions, judge_view, score_baselines, score_champion
 from rancast.search import Rows, search
 from rancast.tables import assemble
 from rancast.targets import label
-from rancast.use_cases import Candidate, UseCase
+from rancast.use_cases import UseCase
 from tests.rancast.cases import clustering, dataset, rows, spec, use_case
 
 DAYS, CELLS, START = 9, 12, pd.Timestamp("2024-03-04", tz="UTC")

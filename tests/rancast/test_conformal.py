@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rancast.conformal import ConformalIntervals, Quantiles, bounds, calibrate, least_rows
 from rancast.errors import EvidenceError
-from rancast.use_cases import Calibration
+from rancast.fit_view import Calibration
 
 BY = Calibration(coverage=0.9, by="technology", minimum_support=19)
 NONE = pd.Series(dtype="str")

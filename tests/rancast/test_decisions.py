@@ -23,7 +23,7 @@ from rancast.decisions import (
 from rancast.documents import canonical_json
 from rancast.errors import ConfigurationError
 from rancast.evaluation import Evaluation, Interval
-from rancast.use_cases import Gates, Slice
+from rancast.gates import Gates, Slice
 
 START = pd.Timestamp("2024-03-01", tz="UTC")
 GATES = Gates(floors={"average_precision": 0.3, "roc_auc": 0.7})

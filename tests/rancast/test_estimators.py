@@ -16,7 +16,7 @@ from rancast.estimators import (
     has_converged,
     make_estimator,
 )
-from rancast.use_cases import Candidate
+from rancast.fit_view import Candidate
 
 X = pd.DataFrame(
     {

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from rancast.errors import ConfigurationError
+from rancast.feature_view import FeatureView
 from rancast.features import build, lookback_days
-from rancast.use_cases import FeatureView
 from tests.rancast.cases import DAY, NEXT_DAY, dataset, rows, use_case_with
 
 KPI = dataset()

@@ -12,10 +12,11 @@ import pytest
 
 from rancast.audit import view_of
 from rancast.audit_future import Sources, check_future
+from rancast.column_types import no_rows
 from rancast.datasets import Dataset, load_dataset
 from rancast.features import build
 from rancast.joins import Other
-from rancast.use_cases import UseCase, known_use_cases, load_use_case, no_rows
+from rancast.use_cases import UseCase, known_use_cases, load_use_case
 from rancast.windows import days_back, days_between
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import pytest
 
 from rancast.decisions import Contender, Decision, Vacancy, decide
 from rancast.evaluation import Evaluation, Interval, SliceScore
-from rancast.use_cases import Gates, Intervals
+from rancast.gates import Gates, Intervals
 from tests.rancast.test_decisions import comparison
 
 WANTED = Intervals(coverage=0.9, by="technology", tolerance=0.03, minimum_support=100)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from rancast.evaluation import Evaluation, Interval, evaluate
+from rancast.gates import Intervals
 from rancast.interval_scores import scores, with_intervals
-from rancast.use_cases import Intervals
 
 WANTED = Intervals(coverage=0.8, by="technology", minimum_support=2)
 FOUR = pd.DataFrame(

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rancast.column_types import no_rows
 from rancast.datasets import Dataset
 from rancast.errors import ConfigurationError
 from rancast.features import build
 from rancast.joins import Other, lookback_days
-from rancast.use_cases import UseCase, no_rows
+from rancast.use_cases import UseCase
 from tests.rancast.cases import DAY, dataset, rows, spec, use_case
 
 KPI = dataset()

@@ -11,6 +11,7 @@ from rancast import models
 from rancast.decisions import Contender, Decision
 from rancast.documents import sha256
 from rancast.evaluation import Evaluation, Interval
+from rancast.gates import Gates, Intervals
 from rancast.judging import (
     ChampionState,
     Entry,
@@ -22,7 +23,7 @@ from rancast.judging import (
     score_champion,
 )
 from rancast.models import ModelCard
-from rancast.use_cases import Gates, Intervals, load_use_case
+from rancast.use_cases import load_use_case
 
 HOME = Path(__file__).parents[2]
 TRAIN_END = "2024-03-01T00:00:00+00:00"

@@ -19,9 +19,10 @@ from skops import io
 from rancast.documents import sha256
 from rancast.errors import DataError, ModelRefused
 from rancast.estimators import build_pipeline
+from rancast.fit_view import Candidate
 from rancast.frames import to_parquet
 from rancast.models import ModelCard, check_golden, dump, inputs, load, main, predict, verify
-from rancast.use_cases import Candidate, Problem
+from rancast.problems import Problem
 
 FEATURES = ("latency_ms", "loss", "technology")
 CLASSIFIERS: dict[str, dict[str, Any]] = {

@@ -13,9 +13,10 @@ from rancast import plots
 from rancast.conformal import ConformalIntervals, Quantiles
 from rancast.errors import EvidenceError
 from rancast.evaluation import Evaluation, Interval, evaluate
+from rancast.gates import Intervals
 from rancast.interval_scores import with_intervals
 from rancast.models import ModelCard
-from rancast.use_cases import Intervals, Problem
+from rancast.problems import Problem
 
 IMPORTANCE = pd.DataFrame(
     {

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from rancast.errors import EvidenceError
+from rancast.fit_view import Candidate, FitView, Search
 from rancast.search import Rows, out_of_fold, search, usable_folds
-from rancast.use_cases import Candidate, FitView, Search
 
 VIEW = FitView(
     problem="regression",

@@ -10,8 +10,9 @@ import pytest
 from rancast import models, selection
 from rancast.candidates import FittedCandidate, fit
 from rancast.errors import ConfigurationError
+from rancast.feature_set import Select
+from rancast.fit_view import Candidate, FitView, Search
 from rancast.search import Rows, kept_by_fold, usable_folds
-from rancast.use_cases import Candidate, FitView, Search, Select
 from tests.rancast import cases
 
 METHODS = ("filter", "l1", "permutation")

@@ -8,7 +8,7 @@ import pytest
 
 from rancast.errors import EvidenceError
 from rancast.splits import assign, folds
-from rancast.use_cases import Split
+from rancast.table_view import Split
 
 SPLIT = Split.model_validate({"holdout": "2d", "embargo": "30min"})
 END = pd.Timestamp("2024-03-11", tz="UTC")

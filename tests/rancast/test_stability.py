@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from rancast.fit_view import Candidate
 from rancast.search import Rows, fit_rows, stability_of
 from rancast.stability import Stability
-from rancast.use_cases import Candidate
 from tests.rancast.cases import clustering, use_case
 
 CELLS, DAYS = 24, 3

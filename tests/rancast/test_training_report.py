@@ -14,9 +14,9 @@ from rancast.decisions import Decision, GateResult
 from rancast.evaluation import evaluate
 from rancast.judging import Entry
 from rancast.models import ModelCard
+from rancast.problems import Problem
 from rancast.tables import Part, TableSummary
 from rancast.training_report import ReportFacts
-from rancast.use_cases import Problem
 
 EVIL = "</script><script>alert(1)</script>"
 METRICS: dict[Problem, tuple[str, ...]] = {

@@ -10,17 +10,9 @@ from pydantic import ValidationError
 
 from rancast.datasets import load_dataset
 from rancast.errors import ConfigurationError
-from rancast.metrics import known_metrics
-from rancast.use_cases import (
-    METRICS,
-    METRICS_AT_THRESHOLD,
-    METRICS_OF_INTERVALS,
-    FeatureView,
-    UseCase,
-    known_use_cases,
-    load_use_case,
-)
-from tests.rancast.cases import dataset, regression, spec, use_case
+from rancast.feature_view import FeatureView
+from rancast.use_cases import UseCase, known_use_cases, load_use_case
+from tests.rancast.cases import regression, spec, use_case
 
 ROOT = Path(__file__).parents[2]
 HOMES = [ROOT, ROOT / "examples" / "ucc_5g", ROOT / "examples" / "cell_traffic"]
@@ -150,56 +142,6 @@ def test_floors_at_the_threshold_go_with_alerts() -> None:
     assert use_case(spec(gates=floors, alerts={"per_day": 5})).gates.floors == {"recall": 0.5}
 
 
-def test_metric_names_are_those_that_can_be_computed() -> None:
-    """The schema's metric names are the ones that `metrics` knows, neither more nor fewer."""
-    for problem, names in METRICS.items():
-        others = {"classification": METRICS_AT_THRESHOLD, "regression": METRICS_OF_INTERVALS}
-        extra = others.get(problem, ())
-        assert sorted((*names, *extra)) == known_metrics(problem)
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"features": {"current": ["laod"]}}, "features names 'laod', which is not a column"),
-        ({"features": {"current": ["band"]}}, "'band', whose type is string; needed here: float"),
-        ({"features": {"categories": ["load"]}}, "'load', whose type is float; needed .* string"),
-        (
-            {"features": {"current": ["load"], "categories": ["cell"]}},
-            "the entity .* is no feature",
-        ),
-        ({"features": {"current": ["load"], "missing": ["5min"]}}, "5min is shorter than .* 10min"),
-        ({"where": "bands == 'low'"}, "'bands' is not a column"),
-        ({"where": "band > 3"}, "text and number"),
-        ({"entity": "cel"}, "entity names 'cel'"),
-        ({"dataset": "kpis"}, "reads dataset 'kpis', but was given 'kpi'"),
-        (
-            {"target": {"within": "5min", "any": "load > 90"}},
-            r"target.within \(5min\) is shorter than the grid's period \(10min\)",
-        ),
-        ({"target": {"within": "20min", "any": "lod > 90"}}, "'lod' is not a column"),
-        (
-            {
-                "target": {"within": "20min", "delay": "15min", "any": "load > 90"},
-                "split": {"holdout": "1d", "embargo": "1h"},
-            },
-            r"target.delay \(15min\) is no whole number of the grid's periods \(10min\)",
-        ),
-    ],
-)
-def test_what_the_dataset_cannot_serve_is_refused(changes: dict[str, Any], reason: str) -> None:
-    """A use case is held against its dataset before any data are read."""
-    with pytest.raises(ConfigurationError, match=reason):
-        use_case(spec(**changes)).check(dataset())
-
-
-def test_a_dataset_without_a_period_needs_a_grid() -> None:
-    """Events have no period of their own, so that the use case must state one."""
-    with pytest.raises(ConfigurationError, match="write grid: {period"):
-        use_case(spec()).check(dataset(period=None))
-    use_case(spec(grid={"period": "10min"})).check(dataset(period=None))
-
-
 def test_features_depend_on_their_own_part_of_the_file_only() -> None:
     """Changing candidates, gates or the target leaves the feature view, and its key, as it was."""
     other = spec(
@@ -211,30 +153,6 @@ def test_features_depend_on_their_own_part_of_the_file_only() -> None:
     assert use_case(other).feature_view() == use_case(spec()).feature_view()
     assert use_case(other).table_view() != use_case(spec()).table_view()
     assert set(FeatureView.model_fields) < set(UseCase.model_fields)
-
-
-def test_names_of_features_are_readable() -> None:
-    """Feature names say column, statistic and time, numbers first, then categories."""
-    features = {
-        "current": ["load"],
-        "categories": ["band"],
-        "lags": [{"columns": ["load"], "periods": [1]}],
-        "windows": [{"columns": ["load"], "over": ["30min", "2h"], "statistics": ["max"]}],
-        "history": [{"columns": ["load"], "days": 7, "at": "same_hour"}],
-        "calendar": ["hour"],
-        "missing": ["2h"],
-    }
-    assert use_case(spec(features=features)).features.names() == (
-        "load",
-        "load_lag_1",
-        "load_max_30min",
-        "load_max_2h",
-        "load_mean_7d_same_hour",
-        "hour",
-        "missing_share_2h",
-        "minutes_since_seen",
-        "band",
-    )
 
 
 def test_a_file_is_found_by_its_name(tmp_path: Path) -> None:

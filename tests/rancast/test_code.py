@@ -83,3 +83,20 @@ def test_the_real_steps_know_their_helpers() -> None:
     """The features' digest covers the grid that they are made on."""
     assert "rancast.grids" in code._modules("rancast.features")
     assert "rancast.row_rules" in code._modules("tasks.validation")
+
+
+@pytest.mark.parametrize("step", ["features", "tables", "candidates"])
+def test_the_code_of_gates_makes_no_feature_or_model_anew(step: str) -> None:
+    """What is computed before judging depends on its own part of a use case's schema alone."""
+    modules = code._modules(f"rancast.{step}")
+    assert {"rancast.feature_set", "rancast.feature_definitions"} <= modules
+    assert not {"rancast.use_cases", "rancast.gates"} & modules
+
+
+def test_the_real_steps_know_the_schema_of_what_they_are_given() -> None:
+    """Each digest covers the part of a use case that is the step's own, defaults included."""
+    assert "rancast.feature_view" in code._modules("rancast.features")
+    assert "rancast.table_view" in code._modules("rancast.tables")
+    assert "rancast.fit_view" in code._modules("rancast.candidates")
+    assert "rancast.gates" in code._modules("rancast.judging")
+    assert not {"rancast.table_view", "rancast.fit_view"} & code._modules("rancast.features")

@@ -16,7 +16,8 @@ import pandas as pd
 import pyarrow as pa
 
 from rancast.casting import cast_column
-from rancast.datasets import ColumnType, Dataset, FileFormat
+from rancast.column_types import no_rows
+from rancast.datasets import Dataset, FileFormat
 from rancast.documents import Document, sha256
 from rancast.headers import match_columns
 from rancast.pseudonyms import check_key, pseudonymise
@@ -28,13 +29,6 @@ from rancast.references import Source
 from rancast.rejects import none_rejected, reject_all, reject_some
 
 NO_RECORDS = Records((), (), np.array([], dtype=np.int64))
-DTYPES: dict[ColumnType, str] = {
-    "string": "str",
-    "float": "float64",
-    "integer": "Int64",
-    "boolean": "boolean",
-    "timestamp": "datetime64[us, UTC]",
-}
 
 
 class Inventory(Document):
@@ -234,10 +228,4 @@ def _from_path(name: str, column: str, dataset: Dataset) -> str:
 
 def _no_rows(dataset: Dataset) -> pd.DataFrame:
     """Return the typed frame without a row, whose types all typed frames have."""
-    dtypes = {name: DTYPES[column.type] for name, column in dataset.columns.items()}
-    return pd.DataFrame(
-        {
-            name: pd.Series([], dtype=dtype)
-            for name, dtype in (dtypes | {"_blob": "str", "_line": "int64"}).items()
-        }
-    )
+    return no_rows(dataset).assign(_blob=pd.Series(dtype="str"), _line=pd.Series(dtype="int64"))

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from rancast import alerts, conformal, dependence, models, selection
+from rancast.column_names import INTERVAL_COLUMNS, RESERVED
 from rancast.conformal import ConformalIntervals
 from rancast.cluster_profiles import Clusters, describe
-from rancast.column_names import INTERVAL_COLUMNS, RESERVED
 from rancast.documents import sha256
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.fit_view import Candidate, FitView
@@ -39,6 +39,15 @@ MINIMUM_TRAINING_ROWS = 20
 # One fit at a time in a process: scikit-learn uses all cores itself, memory stays that of one
 # fit, and limits of the process (BLAS threads, warning filters) cannot be undone half-way.
 _ONE_FIT = threading.Lock()
+
+
+class _Parts(NamedTuple):
+    """A training table by time: all of it, and its training rows and holdout as models see them."""
+
+    ordered: pd.DataFrame
+    rows: Rows
+    train: Rows
+    holdout: Rows
 
 
 class FittedCandidate(NamedTuple):
@@ -86,42 +95,24 @@ def fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCandi
 
 
 def _fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCandidate:
-    ordered = table.sort_values(["time", "entity"], kind="stable", ignore_index=True)
-    features = tuple(name for name in table.columns if name not in RESERVED)
-    rows = _labelled_rows(ordered, features, view)
-    is_train, is_holdout = ordered["split"] == "train", ordered["split"] == "holdout"
-    train = rows.at(np.flatnonzero(is_train))
-    holdout = rows.at(np.flatnonzero(is_holdout))
+    parts = _parts(table, view)
+    train, holdout = parts.train, parts.holdout
     _check_evidence(train, holdout, view)
     found = search(candidate, train, view)
     evaluated = fit_rows(candidate, found.params, train, view, found.kept[-1])
     selected = _selected(evaluated, candidate, view)
     # what a refit keeps was selected without the holdout, too
     refit = view.refit_on_holdout
-    shipped = fit_rows(candidate, found.params, rows, view, selected) if refit else evaluated
+    shipped = fit_rows(candidate, found.params, parts.rows, view, selected) if refit else evaluated
     model = models.dump(shipped)
-    card = ModelCard(
-        candidate=candidate.name,
-        estimator=candidate.estimator,
-        params=candidate.params | found.params,
-        features=tuple(rows.X.columns),
-        categories=_categories(rows.X),
-        problem=view.problem,
-        threshold=_threshold(candidate, found, train, view),
-        fold_score=float(found.trials.loc[found.trials["is_chosen"], "score_mean"].iloc[0]),
-        selected=selected,
-        train_end=(rows if refit else train).time.max().isoformat(),
-        refit=refit,
-        model_sha256=sha256(model),
-        intervals=_intervals(candidate, found, train, ordered, view),
-    )
+    card = _card(candidate, found, parts, view, selected, sha256(model))
     prediction = models.predict_prepared(evaluated, holdout.X, view.problem)
     importance = permutation(evaluated, holdout.X, holdout.y, view)
-    predictions = _predictions(ordered[is_holdout], prediction, card, view)
+    predictions = _predictions(_holdout(parts.ordered), prediction, card, view)
     clusters = None
     if view.problem == "clustering":
         agreed = stability_of(candidate, found.params, train, holdout, prediction, view)
-        predictions, clusters = _scored(ordered, predictions, agreed)
+        predictions, clusters = _scored(parts.ordered, predictions, agreed)
     return FittedCandidate(
         model=model,
         card=card,
@@ -159,6 +150,20 @@ def holdout_frame(
         if name not in frame.columns:
             frame[name] = holdout[source]
     return frame.sort_values(["entity", "time"], kind="stable", ignore_index=True)
+
+
+def _parts(table: pd.DataFrame, view: FitView) -> _Parts:
+    ordered = table.sort_values(["time", "entity"], kind="stable", ignore_index=True)
+    features = tuple(name for name in table.columns if name not in RESERVED)
+    rows = _labelled_rows(ordered, features, view)
+    train, holdout = (
+        rows.at(np.flatnonzero(ordered["split"] == part)) for part in ("train", "holdout")
+    )
+    return _Parts(ordered, rows, train, holdout)
+
+
+def _holdout(ordered: pd.DataFrame) -> pd.DataFrame:
+    return ordered[ordered["split"] == "holdout"]
 
 
 def _labelled_rows(ordered: pd.DataFrame, features: tuple[str, ...], view: FitView) -> Rows:
@@ -201,10 +206,35 @@ def _scored(
     ordered: pd.DataFrame, predictions: pd.DataFrame, agreed: Stability
 ) -> tuple[pd.DataFrame, Clusters]:
     """Return a clustering's holdout rows with their scores, and what its clusters are."""
-    holdout = ordered.loc[ordered["split"] == "holdout", ["entity", "time"]]
-    by_row = holdout.assign(stability=agreed.by_row)
+    by_row = _holdout(ordered)[["entity", "time"]].assign(stability=agreed.by_row)
     predictions = with_silhouettes(predictions, ordered).merge(by_row, validate="1:1")
     return predictions, describe(ordered, predictions, agreed.by_cluster)
+
+
+def _card(
+    candidate: Candidate,
+    found: SearchResult,
+    parts: _Parts,
+    view: FitView,
+    selected: Kept,
+    model_sha256: str,
+) -> ModelCard:
+    refit = view.refit_on_holdout
+    return ModelCard(
+        candidate=candidate.name,
+        estimator=candidate.estimator,
+        params=candidate.params | found.params,
+        features=tuple(parts.rows.X.columns),
+        categories=_categories(parts.rows.X),
+        problem=view.problem,
+        threshold=_threshold(candidate, found, parts.train, view),
+        fold_score=float(found.trials.loc[found.trials["is_chosen"], "score_mean"].iloc[0]),
+        selected=selected,
+        train_end=(parts.rows if refit else parts.train).time.max().isoformat(),
+        refit=refit,
+        model_sha256=model_sha256,
+        intervals=_intervals(candidate, found, parts, view),
+    )
 
 
 def _selected(pipeline: Any, candidate: Candidate, view: FitView) -> Kept:
@@ -225,13 +255,13 @@ def _threshold(
 
 
 def _intervals(
-    candidate: Candidate, found: SearchResult, train: Rows, ordered: pd.DataFrame, view: FitView
+    candidate: Candidate, found: SearchResult, parts: _Parts, view: FitView
 ) -> ConformalIntervals | None:
     """Return the intervals from out-of-fold predictions, None where the use case wants none."""
     if view.intervals is None:
         return None
-    unseen = out_of_folds(candidate, found, train, view)
-    group = _group(ordered.loc[unseen.index], view)
+    unseen = out_of_folds(candidate, found, parts.train, view)
+    group = _group(parts.ordered.loc[unseen.index], view)
     return conformal.calibrate(unseen["y"], unseen["prediction"], group, view.intervals)
 
 

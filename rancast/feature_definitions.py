@@ -26,9 +26,7 @@ class Lags(Document):
 
     columns: Columns
     periods: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        Field(min_length=1),
-        WITHOUT_REPEATS,
+        tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), WITHOUT_REPEATS
     ]
 
     def names(self) -> Iterator[str]:
@@ -125,9 +123,7 @@ class BusyHour(Document):
         default=7, description="whole local days before that of t"
     )
     of: Annotated[
-        tuple[Literal["entity", "network"], ...],
-        Field(min_length=1),
-        WITHOUT_REPEATS,
+        tuple[Literal["entity", "network"], ...], Field(min_length=1), WITHOUT_REPEATS
     ] = Field(default=("entity",), description="whose busy hour: the entity's own, the network's")
 
     @model_validator(mode="after")
@@ -213,9 +209,7 @@ class Neighbours(Document):
     columns: Columns
     over: Lengths
     statistics: Annotated[
-        tuple[Literal["mean", "min", "max"], ...],
-        Field(min_length=1),
-        WITHOUT_REPEATS,
+        tuple[Literal["mean", "min", "max"], ...], Field(min_length=1), WITHOUT_REPEATS
     ] = ("mean",)
 
     def names(self) -> Iterator[str]:

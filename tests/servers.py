@@ -242,10 +242,10 @@ def start_mlflow(servers: Servers) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def start_prefect(servers: Servers) -> str:
-    """Start a Prefect server and return the URL of its API."""
+def start_prefect(servers: Servers, name: str = "prefect") -> str:
+    """Start a Prefect server of a name and return the URL of its API."""
     template = prefect_template(servers)
-    database = servers.folder / "prefect.db"
+    database = servers.folder / f"{name}.db"
 
     def command(port: int) -> list[str]:
         shutil.copyfile(template, database)
@@ -259,7 +259,7 @@ def start_prefect(servers: Servers) -> str:
         ),
     }
     port = servers.start(
-        "prefect", command, lambda port: f"http://127.0.0.1:{port}/api/health", environment
+        name, command, lambda port: f"http://127.0.0.1:{port}/api/health", environment
     )
     return f"http://127.0.0.1:{port}/api"
 

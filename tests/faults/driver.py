@@ -3,9 +3,10 @@
 A process of its own, started by `test_kill.py`: everything is imported once, no thread runs, and
 each attempt is a fork. An effect is a file put in its place (of the lake, the ledger or MLflow's
 artifacts) or an MLflow call that writes; the child ends itself with SIGKILL just before its n-th.
-What is replaced here is what has no effect on the outside world and costs seconds: the plots, the
-models that the leakage audit compares splits by, and the start of a second Python for the golden
-rows, which are checked in this process instead.
+What is replaced here is what has no effect on the lake, the ledger or the registry and costs
+seconds: the plots, the models that the leakage audit compares splits by, the events by which
+Prefect's pages follow a run, and the start of a second Python for the golden rows, which are
+checked in this process instead.
 
 Usage: driver.py TEMPLATE WORK FIRST STRIDE, prints one JSON line for each point;
 driver.py TEMPLATE WORK copies, one for each pair of copies that ran at the same time;
@@ -29,6 +30,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import prefect.events.utilities
 import prefect.flow_engine
 
 from tests.faults import tiny
@@ -107,6 +109,7 @@ def run(home: Path, kill_at: int | None, job: Callable[[], None]) -> int:
     effects.watch()
     # joining the thread that says "still alive" every 180 s takes a second for each flow
     prefect.flow_engine._send_heartbeats = lambda engine, **given: nullcontext()
+    prefect.events.utilities.should_emit_events = lambda: False
     job()
     return effects.count
 

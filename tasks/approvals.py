@@ -33,8 +33,8 @@ from tasks.clock import now
 from tasks.redaction import redacted
 from tasks.names import name_of_promotion
 from tasks.registry import Registry
+from tasks.retrying import retried_task
 from tasks.runs import Run, end_run, present_run, runs_of, start_run
-from tasks.steps import may_pass
 from tasks.stores import open_ledger
 
 FLOW = "promotion"
@@ -62,14 +62,7 @@ class AnswerForm(RunInput):
 # --- asking -------------------------------------------------------------------------------------
 
 
-@task(
-    task_run_name="ask for approval",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("ask for approval")
 def ask_for_approval(outcome: TrainingOutcome, pointer: Pointer | None) -> TrainingOutcome:
     """Start the run that asks people about a candidate; return the outcome, which says so.
 
@@ -295,14 +288,7 @@ def decide_again(asked: Asked, why: str) -> Ending:
     return Ending(word="Refused", sentence=f"{why} {again}", champion=_champion(pointer))
 
 
-@task(
-    task_run_name="record rejection",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("record rejection")
 def record_rejection(question: Question, answer: Answer) -> Ending:
     """Keep in the ledger, and as tags of the version, that a person rejected it and why."""
     name, version = question.use_case, question.version

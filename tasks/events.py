@@ -5,15 +5,13 @@ The automations that listen are in deployments/automations.yaml.
 
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
 from rancast.documents import digest
 from rancast.manifests import PartitionFacts
 from rancast.windows import Ingested
-from tasks.redaction import redacted, scrub
-from tasks.steps import may_pass
+from tasks.redaction import scrub
+from tasks.retrying import retried_task
 from tasks.stores import open_ledger
 
 PARTITION_REFUSED = "rancast.partition.refused"
@@ -41,14 +39,7 @@ def announce(event: str, about: str, sentence: str, once: str, payload: dict[str
     return True
 
 
-@task(
-    task_run_name="announce refused",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("announce refused")
 def announce_refused(ingested: Ingested) -> None:
     """Tell of each partition that was refused, once for the content that was refused."""
     for facts in ingested.partitions:

@@ -7,8 +7,6 @@ from datetime import date
 from fnmatch import fnmatch
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from rancast import reading
 from rancast.datasets import Dataset
@@ -18,8 +16,8 @@ from rancast.manifests import PartitionManifest, parse_manifest, partition_folde
 from rancast.references import RawBlob
 from rancast.settings import load_settings
 from rancast.steps import Made
-from tasks.redaction import redacted
-from tasks.steps import Step, may_pass
+from tasks.retrying import retried_task
+from tasks.steps import Step
 from tasks.storage import Store
 from tasks.stores import open_lake, open_ledger, open_raw
 
@@ -65,14 +63,7 @@ PULL = Step(
 )
 
 
-@task(
-    task_run_name="list {dataset}",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("list {dataset}")
 def list_raw(dataset: str, days: list[date]) -> dict[str, list[RawBlob]]:
     """List the raw blobs of each day by its exact prefix; a day without blobs is left out.
 
@@ -83,14 +74,7 @@ def list_raw(dataset: str, days: list[date]) -> dict[str, list[RawBlob]]:
     return {day: blobs for day, blobs in found.items() if blobs}
 
 
-@task(
-    task_run_name="pull {dataset.name} {day}",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("pull {dataset.name} {day}")
 def pull_partition(
     dataset: Dataset, day: date, blobs: list[RawBlob], is_forced: bool = False
 ) -> Made:
@@ -118,14 +102,7 @@ def _arguments(dataset: Dataset, day: date, contents: tuple[Content, ...]) -> di
     }
 
 
-@task(
-    task_run_name="find {dataset}",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("find {dataset}")
 def find_partitions(dataset: str, days: list[date]) -> dict[str, PartitionManifest]:
     """Read the manifests of the partitions that exist; a day without one is left out."""
     store = open_lake()

@@ -6,8 +6,6 @@
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Gauge as Family
 
@@ -15,50 +13,28 @@ from rancast.gauges import Gauge, of_ingest, of_runs, of_training
 from rancast.trainings import TrainingOutcome
 from rancast.windows import Ingested
 from tasks.clock import now
-from tasks.redaction import redacted
+from tasks.retrying import retried_task
 from tasks.runs import present_run, recent_runs
-from tasks.steps import may_pass
 from tasks.stores import open_lake
 
 FOLDER = "reports/metrics"
 
 
-@task(
-    task_run_name="record ingest",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("record ingest")
 def record_ingest(ingested: Ingested) -> None:
     """Write the numbers of an ingest, in place of those of the one before."""
     gauges = of_ingest(ingested, _seconds(), now())
     open_lake().write(f"{FOLDER}/ingest/{ingested.dataset}.prom", exposition(gauges))
 
 
-@task(
-    task_run_name="record training",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("record training")
 def record_training(outcome: TrainingOutcome) -> None:
     """Write the numbers of a training, in place of those of the one before."""
     gauges = of_training(outcome, _seconds(), now())
     open_lake().write(f"{FOLDER}/training/{outcome.use_case}.prom", exposition(gauges))
 
 
-@task(
-    task_run_name="record runs",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("record runs")
 def record_runs(flows: Collection[str]) -> None:
     """Write how many runs of these flows were due in the last day, by their states."""
     until = now()

@@ -38,8 +38,9 @@ from rancast.use_cases import load_use_case
 from tasks.clock import now
 from tasks.redaction import redacted
 from tasks.registry import Registry, StoredModel, verify_in_clean_process
+from tasks.retrying import retried_task
 from tasks.runs import present_run
-from tasks.steps import load_frame, may_pass
+from tasks.steps import load_frame
 from tasks.stores import open_lake, open_ledger
 from tasks.tracking import pinned_sha256, pinned_version
 
@@ -88,14 +89,7 @@ def find_champion(use_case: str) -> FoundChampion:
     return FoundChampion(pointer=pointer, state=known, model=model, card=stored.card)
 
 
-@task(
-    task_run_name="apply decision",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("apply decision")
 def apply_decision(
     training: Training, fit: Fit, version: int, found: FoundChampion, decision: Decision | None
 ) -> Pointer | None:
@@ -192,14 +186,7 @@ def _vacant(registry: Registry, use_case: str) -> ChampionState:
 # --- by people: plan, check, move, look, and take back ------------------------------------------
 
 
-@task(
-    task_run_name="plan",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("plan")
 def plan_promotion(use_case: str, version: int, reason: str, declared_by: str) -> Change:
     """Plan to make a registered version champion because a person said so.
 
@@ -220,14 +207,7 @@ def plan_promotion(use_case: str, version: int, reason: str, declared_by: str) -
     return _plan(use_case, "manual", reasons, by, target)
 
 
-@task(
-    task_run_name="plan",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("plan")
 def plan_approved(question: Question, answer: Answer) -> Change:
     """Plan the promotion that a person approved; raises WriteConflict if the champion changed."""
     use_case, version = question.use_case, question.version
@@ -244,14 +224,7 @@ def plan_approved(question: Question, answer: Answer) -> Change:
     return _plan(use_case, "approval", reasons, answer.by, target)
 
 
-@task(
-    task_run_name="plan",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("plan")
 def plan_rollback(
     use_case: str, reason: str, version: int | None, declared_by: str | None
 ) -> Change:
@@ -343,14 +316,7 @@ def _registered(use_case: str, version: int, pointer: Pointer | None) -> Champio
     )
 
 
-@task(
-    task_run_name="check version",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("check version")
 def check_target(change: Change) -> None:
     """See that a version can be used before anything is touched.
 
@@ -360,14 +326,7 @@ def check_target(change: Change) -> None:
     _check(Registry(load_settings().tracking), change)
 
 
-@task(
-    task_run_name="move champion",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("move champion")
 def move_champion(change: Change) -> Pointer:
     """Make the change, exactly once: the ledger first, then the aliases that follow it.
 
@@ -379,14 +338,7 @@ def move_champion(change: Change) -> Pointer:
     return _follow(registry, change.use_case, change.champion.version, None) or moved
 
 
-@task(
-    task_run_name="check champion",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("check champion")
 def check_champion(change: Change) -> Check:
     """See that alias, version, bytes and golden rows are those of the champion just made.
 
@@ -415,14 +367,7 @@ def check_champion(change: Change) -> Check:
     return Check(failure=None)
 
 
-@task(
-    task_run_name="take back",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("take back")
 def undo_change(change: Change, failure: str) -> Pointer:
     """Make the champion before champion again, by one more entry of the history.
 

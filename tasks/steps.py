@@ -26,15 +26,12 @@ from rancast.documents import canonical_json, sha256
 from rancast.errors import (
     DataError,
     ObjectNotFound,
-    RegistryError,
-    StorageError,
-    StorageUnreachable,
-    WriteConflict,
 )
 from rancast.references import Reference, jsonable
 from rancast.steps import Made, StepEntry, manifest_of, step_key
 from tasks.ledger import Ledger
 from tasks.redaction import no_cells, redacted
+from tasks.retrying import RETRY_SECONDS, may_pass
 from tasks.stores import open_ledger
 
 STEPS: dict[str, "Step"] = {}
@@ -192,8 +189,8 @@ def as_task(step: Step, run_name: str | None = None) -> Task[..., Made]:
         persist_result=True,
         result_serializer="json",
         cache_policy=CacheKeyFnPolicy(cache_key_fn=cache_key),
-        retries=2,
-        retry_delay_seconds=[2, 8],
+        retries=len(RETRY_SECONDS),
+        retry_delay_seconds=RETRY_SECONDS,
         retry_condition_fn=may_pass,
     )
     return decorate(call)
@@ -203,17 +200,6 @@ def as_task(step: Step, run_name: str | None = None) -> Task[..., Made]:
 def _top_run(flow_run_id: UUID | None) -> str:
     # asks Prefect for the parents of a subflow, once per run
     return str(flow_run.root_flow_run_id or flow_run_id)
-
-
-def may_pass(task: Any, run: Any, state: Any) -> bool:
-    """Tell Prefect whether a failure may pass by itself: a fault of the network, never of `fit`.
-
-    Where nobody answers, the store has tried for its own half minute already.
-    """
-    error = state.data
-    return isinstance(error, (StorageError, RegistryError, OSError)) and not isinstance(
-        error, (StorageUnreachable, WriteConflict)
-    )
 
 
 def serialise(value: Any) -> bytes:

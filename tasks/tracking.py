@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from rancast import cluster_plots, plots
@@ -17,20 +15,13 @@ from rancast.models import ModelCard
 from rancast.references import Reference
 from rancast.settings import load_settings
 from rancast.trainings import Fit, Tracked, Training
-from tasks.redaction import redacted
 from tasks.registry import Registry
-from tasks.steps import load_frame, may_pass
+from tasks.retrying import retried_task
+from tasks.steps import load_frame
 from tasks.stores import open_lake, open_ledger
 
 
-@task(
-    task_run_name="track",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("track")
 def track_training(training: Training, report: Reference | None) -> Tracked:
     """Log one training to MLflow: a parent run, and a nested one per candidate with its model.
 
@@ -53,14 +44,7 @@ def track_training(training: Training, report: Reference | None) -> Tracked:
     return tracked.model_copy(update={"report": report or tracked.report})
 
 
-@task(
-    task_run_name="register",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 8],
-    retry_condition_fn=may_pass,
-)
-@redacted
+@retried_task("register")
 def register_candidate(training: Training, fit: Fit, tracked: Tracked) -> int:
     """Register the best candidate of a training as a version, once per fingerprint."""
     ledger, name = open_ledger(), training.use_case.name

@@ -19,7 +19,7 @@ from rancast.errors import (
     StorageUnreachable,
     WriteConflict,
 )
-from tasks.steps import may_pass
+from tasks.retrying import may_pass
 from tests import proxies, servers
 from tests.flows import homes
 from tests.flows.conftest import AS_OF, against

@@ -4,13 +4,18 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from pydantic import ValidationError
 
 from rancast.datasets import load_dataset
 from rancast.errors import ConfigurationError
+from rancast.expressions import Expression
 from rancast.feature_view import FeatureView
+from rancast.simulation_customers import Customers
+from rancast.simulation_network import Network
+from rancast.simulation_scale import Scale
 from rancast.use_cases import UseCase, known_use_cases, load_use_case
 from tests.rancast.cases import regression, spec, use_case
 
@@ -46,6 +51,17 @@ def test_the_mission_is_decided_by_five() -> None:
     deadline = load_use_case(ROOT, "network_degradation").deadline
     assert deadline is not None
     assert deadline.on(date(2024, 3, 20)) == datetime(2024, 3, 20, 5, tzinfo=UTC)
+
+
+def test_no_session_that_still_runs_is_load() -> None:
+    """Of the simulated calls those that the join counts have ended within its delay; not all do."""
+    [load] = load_use_case(ROOT, "network_degradation").features.joins
+    assert load.where is not None
+    calls = Customers(Network(Scale(cells=20, customers=200))).calls(date(2024, 3, 4))
+    lasts = pd.to_timedelta(calls["call_duration_seconds"], unit="s")
+    is_counted = Expression(load.where).holds(calls)
+    assert lasts[is_counted].max() <= load.delay < lasts.max()
+    assert is_counted.mean() > 0.9
 
 
 @pytest.mark.parametrize(

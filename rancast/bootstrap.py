@@ -6,6 +6,7 @@ metrics there are is in `metrics`; what follows from an interval is in `evaluati
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,27 @@ _CHUNK_CELLS = 4_000_000
 ClusterCodes = npt.NDArray[np.int64]
 
 
-def cluster_codes(predictions: pd.DataFrame) -> dict[str, ClusterCodes]:
-    """Return the two ways to cluster prediction rows: code per row, by `entity` and UTC `day`."""
-    day = predictions["time"].dt.floor("D")
+def cluster_codes(
+    predictions: pd.DataFrame, gap: timedelta = timedelta(0)
+) -> dict[str, ClusterCodes]:
+    """Return the two ways to cluster prediction rows: code per row, by `entity` and UTC `day`.
+
+    Rows closer in time than `gap` share measurements: a label of seven days has six in common with
+    the next day's. Where it is two days or longer, a `day` is a span of so many whole days, counted
+    from the first; what is left over at the end belongs to the last one.
+    """
+    day = (predictions["time"].dt.floor("D") - predictions["time"].min().floor("D")).dt.days
+    length = span_days(gap)
+    last = max((int(day.max()) + 1) // length - 1, 0) if len(day) else 0
     return {
         "entity": pd.factorize(predictions["entity"], sort=True)[0].astype(np.int64),
-        "day": pd.factorize(day, sort=True)[0].astype(np.int64),
+        "day": pd.factorize((day // length).clip(upper=last), sort=True)[0].astype(np.int64),
     }
+
+
+def span_days(gap: timedelta) -> int:
+    """Return how many whole days one cluster by day has, at least one."""
+    return max(gap // timedelta(days=1), 1)
 
 
 def cluster_bootstrap(

@@ -13,17 +13,17 @@ good one model is alone is in `evaluation`.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isfinite, isnan
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from rancast.bootstrap import cluster_codes
+from rancast.bootstrap import ClusterCodes, cluster_codes
 from rancast.documents import Document
 from rancast.errors import EvidenceError
-from rancast.evaluation import Evaluation, columns_of, seen_by
+from rancast.evaluation import Evaluation, clusters_of, columns_of, seen_by
 from rancast.gates import Gates, Intervals, Slice
 from rancast.groups import group_labels
 from rancast.influence import improvement_influence, two_way
@@ -65,8 +65,9 @@ class Comparison(Document):
     """A candidate against another model, on the same rows, which neither was trained on.
 
     `improvement` is relative to the other model's metric, positive where the candidate is better;
-    `low` and `high` are its interval, clustered by entity and by day. `dropped` rows were
-    not later than the training data of both, `unmatched` ones were predicted by one model only.
+    `low` and `high` are its interval, clustered by entity and by day, or by spans of days; how many
+    of each is in `clusters`. `dropped` rows were not later than the training data of both,
+    `unmatched` ones were predicted by one model only.
     """
 
     metric: str
@@ -142,19 +143,22 @@ def compare(
     metric: str,
     gates: Gates,
     after: datetime | str,
+    gap: timedelta = timedelta(0),
 ) -> Comparison:
     """Compare two prediction frames [entity, time, y, prediction, *slice columns of `gates`].
 
     Only rows that both have, and that are later than `after`, count: pass the later of the two
-    models' ends of training, plus the embargo. Evidence that does not suffice, frames that do not
-    match included, is an answer, with its reason. Raises ConfigurationError for an unknown metric.
+    models' ends of training, plus the embargo. Rows up to `gap` apart, the embargo again, share
+    measurements, so that days are clustered in spans of that length. Evidence that does not
+    suffice, frames that do not match included, is an answer, with its reason. Raises
+    ConfigurationError for an unknown metric.
     """
     found = find_metric(metric)
     comparison = Comparison(metric=metric, confidence=gates.confidence)
     try:
         rows, counts = _match(seen_by(found, candidate), seen_by(found, other), _utc(after))
         comparison = comparison.model_copy(update=counts)
-        return comparison.model_copy(update=_measure(rows, found, gates))
+        return comparison.model_copy(update=_measure(rows, found, gates, gap))
     except EvidenceError as error:
         return comparison.model_copy(update={"reason": str(error)})
 
@@ -218,11 +222,12 @@ def _match(
     }
 
 
-def _measure(rows: pd.DataFrame, metric: Metric, gates: Gates) -> dict[str, Any]:
+def _measure(rows: pd.DataFrame, metric: Metric, gates: Gates, gap: timedelta) -> dict[str, Any]:
     """Return the fields of a sufficient Comparison; raises EvidenceError for any other."""
     if rows.empty:
         raise EvidenceError("no row is later than the training data of both models.")
-    clusters = {kind: int(codes.max()) + 1 for kind, codes in cluster_codes(rows).items()}
+    codes = cluster_codes(rows, gap)
+    clusters = {kind: int(code.max()) + 1 for kind, code in codes.items()}
     y, candidate, other = _columns(rows)
     values = {"candidate": metric(y, candidate), "other": metric(y, other)}
     improvement = relative_improvement(values["candidate"], values["other"], metric.name)
@@ -230,11 +235,11 @@ def _measure(rows: pd.DataFrame, metric: Metric, gates: Gates) -> dict[str, Any]
     if isnan(improvement):
         return {**known, "reason": f"an improvement over {_number(values['other'])} is undefined."}
     known["improvement"] = improvement
-    shortage = _shortage(clusters, gates)
+    shortage = _shortage(clusters, gates, gap)
     if shortage:
         return {**known, "reason": shortage}
     try:
-        low, high = _bounds(rows, metric, gates.confidence, improvement)
+        low, high = _bounds(rows, metric, codes, gates.confidence, improvement)
     except EvidenceError as error:
         return {**known, "reason": str(error)}
     slices = tuple(
@@ -243,10 +248,11 @@ def _measure(rows: pd.DataFrame, metric: Metric, gates: Gates) -> dict[str, Any]
     return {**known, "low": low, "high": high, "slices": slices, "is_sufficient": True}
 
 
-def _shortage(clusters: dict[str, int], gates: Gates) -> str:
+def _shortage(clusters: dict[str, int], gates: Gates, gap: timedelta) -> str:
     """Say which clusters are too few, for all that are; empty where there are enough."""
     short = [
-        f"{clusters[kind]} {_plural(kind, clusters[kind])} (at least {required} are required)"
+        f"{clusters[kind]} {clusters_of(kind, clusters[kind], gap)} "
+        f"(at least {required} are required)"
         for kind, required in sorted(gates.minimum_clusters.items(), reverse=True)
         if clusters[kind] < required
     ]
@@ -259,15 +265,19 @@ def _columns(rows: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def _bounds(
-    rows: pd.DataFrame, metric: Metric, confidence: float, improvement: float
+    rows: pd.DataFrame,
+    metric: Metric,
+    codes: dict[str, ClusterCodes],
+    confidence: float,
+    improvement: float,
 ) -> tuple[float, float]:
-    """Return the interval of the improvement: Student's t, clustered by entity and by day."""
+    """Return the interval of the improvement: Student's t, clustered in two ways by `codes`."""
     from scipy import stats
 
     y, candidate, other = _columns(rows)
     moved = improvement_influence(metric, y, candidate, other)
     counts = np.flatnonzero(y) if metric.problem == "classification" else np.arange(len(y))
-    precision = two_way(moved, cluster_codes(rows), counts)
+    precision = two_way(moved, codes, counts)
     quantile = stats.t.ppf((1 + confidence) / 2, precision.degrees_of_freedom)
     reach = float(quantile) * precision.standard_error
     return improvement - reach, improvement + reach
@@ -610,7 +620,3 @@ def _percent(value: float, digits: int | None = None) -> str:
 
 def _sentence_case(word: str) -> str:
     return word[0].upper() + word[1:]
-
-
-def _plural(kind: str, count: int) -> str:
-    return {"entity": ("entity", "entities"), "day": ("day", "days")}[kind][count != 1]

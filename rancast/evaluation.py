@@ -5,13 +5,20 @@ cannot be computed is listed under `missing` with the reason, so that a gate on 
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from rancast.bootstrap import ClusterCodes, cluster_bootstrap, cluster_codes, percentile_interval
+from rancast.bootstrap import (
+    ClusterCodes,
+    cluster_bootstrap,
+    cluster_codes,
+    percentile_interval,
+    span_days,
+)
 from rancast.column_names import INTERVAL_COLUMNS
 from rancast.documents import Document
 from rancast.errors import EvidenceError
@@ -78,19 +85,21 @@ def evaluate(
     confidence: float = 0.95,
     threshold: float | None = None,
     support: Mapping[str, int] | None = None,
+    gap: timedelta = timedelta(0),
 ) -> Evaluation:
     """Evaluate one model's `predictions` [entity, time, y, prediction, *scores, *slice columns].
 
     The first of `metrics` is also computed on each value of each slice column that has at least as
     many rows as `support` says of the column. Metrics at a
     threshold (precision, recall, alerts_per_day) need `threshold`. The bounds enclose both the
-    interval from resampled entities and the one from resampled days.
+    interval from resampled entities and the one from resampled days, or spans of days where rows
+    up to `gap` apart share measurements.
 
     Raises EvidenceError for no rows or missing columns, ConfigurationError for unknown metrics.
     """
     _check_columns(predictions)
-    clusters = cluster_codes(predictions)
-    days = int(clusters["day"].max()) + 1
+    counts = {kind: int(codes.max()) + 1 for kind, codes in cluster_codes(predictions).items()}
+    clusters, days = cluster_codes(predictions, gap), counts["day"]
     found = [find_metric(name, problem, threshold, days) for name in metrics]
     values: dict[str, Interval] = {}
     missing: dict[str, str] = {}
@@ -101,7 +110,7 @@ def evaluate(
         except EvidenceError as error:
             missing[metric.name] = str(error)
     notes = [
-        f"The rows lie in a single {kind}: intervals leave its spread out."
+        f"The rows lie in a single {clusters_of(kind, 1, gap)}: intervals leave its spread out."
         for kind, codes in clusters.items()
         if codes.max() < 1
     ]
@@ -112,13 +121,23 @@ def evaluate(
         missing=missing,
         rows=len(predictions),
         positives=_positives(predictions, problem),
-        clusters={kind: int(codes.max()) + 1 for kind, codes in clusters.items()},
+        clusters=counts,
         confidence=confidence,
         threshold=threshold,
         slices=slices,
         notes=tuple(notes + slice_notes),
         reliability=_reliability(predictions, problem),
     )
+
+
+def clusters_of(kind: str, count: int, gap: timedelta) -> str:
+    """Return the noun of a number of clusters: entity, entities, day, spans of 7 days."""
+    length = span_days(gap)
+    if kind == "entity":
+        return "entity" if count == 1 else "entities"
+    if length == 1:
+        return "day" if count == 1 else "days"
+    return f"span{'' if count == 1 else 's'} of {length} days"
 
 
 def seen_by(metric: Metric, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ How intervals are made is in `conformal`, how other metrics are evaluated in `ev
 hold of the coverage in `decisions`.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -25,20 +26,24 @@ from rancast.problems import METRICS_OF_INTERVALS
 
 
 def with_intervals(
-    evaluation: Evaluation, predictions: pd.DataFrame, wanted: Intervals | None, seed: int
+    evaluation: Evaluation,
+    predictions: pd.DataFrame,
+    wanted: Intervals | None,
+    seed: int,
+    gap: timedelta = timedelta(0),
 ) -> Evaluation:
     """Return the evaluation with METRICS_OF_INTERVALS, and with their values in each group.
 
-    `predictions` are those that were evaluated, with `low` and `high`; without these columns, or
-    where no intervals are wanted, nothing is added. A metric that cannot be computed, since an end
-    is missing or not finite, is listed under `missing` with the reason.
+    `predictions` are those that were evaluated, with `low` and `high`, and `gap` is as there;
+    without these columns, or where no intervals are wanted, nothing is added. A metric that cannot
+    be computed, since an end is missing or not finite, is listed under `missing` with the reason.
     """
     if wanted is None or not set(INTERVAL_COLUMNS) <= set(predictions.columns):
         return evaluation
     worth = scores(predictions, wanted.coverage)
     values: dict[str, Interval] = {}
     missing: dict[str, str] = {}
-    clusters = cluster_codes(predictions)
+    clusters = cluster_codes(predictions, gap)
     for name in METRICS_OF_INTERVALS:
         rows = predictions.assign(prediction=worth[name])
         try:

@@ -170,8 +170,9 @@ def evaluate_predictions(
         view.gates.confidence,
         threshold,
         view.slice_support,
+        view.embargo,
     )
-    return with_intervals(found, predictions, view.intervals, view.seed)
+    return with_intervals(found, predictions, view.intervals, view.seed, view.embargo)
 
 
 def choose(entries: list[Entry], metric: str) -> Entry:
@@ -201,7 +202,7 @@ def judge(
     """
     gap = view.embargo
     comparisons = {
-        name: compare(candidate, frame, view.metric, view.gates, _after(gap, train_end))
+        name: compare(candidate, frame, view.metric, view.gates, _after(gap, train_end), gap)
         for name, frame in zip(names, baseline, strict=True)
     }
     incumbent: Incumbent | Vacancy | str
@@ -216,7 +217,7 @@ def judge(
         incumbent = Incumbent(
             version=state.version,
             fingerprint=state.fingerprint,
-            comparison=compare(candidate, champion, view.metric, view.gates, after),
+            comparison=compare(candidate, champion, view.metric, view.gates, after, gap),
         )
     decision = decide(contender, incumbent, comparisons, view.gates, view.intervals)
     return _left_to_people(decision) if view.promotion == "manual" else decision

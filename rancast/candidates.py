@@ -80,7 +80,8 @@ def fit(table: pd.DataFrame, candidate: Candidate, view: FitView) -> FittedCandi
 
     Equal input gives equal predictions, bit for bit, on one kind of machine and any number of
     cores. Raises EvidenceError for too few rows or a single class, ConfigurationError for an
-    estimator, parameter, metric or slice that is unknown or does not fit the data.
+    estimator, parameter, metric or slice that is unknown or does not fit the data, DataError for
+    rows that the model cannot predict.
     """
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits

@@ -127,8 +127,8 @@ def score_champion(
 ) -> ChampionScore:
     """Return the champion's predictions on the holdout rows of a newer training table.
 
-    A champion that cannot be loaded, or whose features the table no longer has, gives a reason in
-    their place, which keeps it champion.
+    A champion that cannot be loaded, that cannot predict these rows, or whose features the table no
+    longer has, gives a reason in their place, which keeps it champion.
     """
     from rancast.candidates import holdout_frame
 

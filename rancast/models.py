@@ -167,19 +167,41 @@ def inputs(X: pd.DataFrame, features: tuple[str, ...], categories: tuple[str, ..
 def predict(estimator: Any, X: pd.DataFrame, card: ModelCard) -> FloatArray:
     """Return predictions (rows,): the probability of a positive, the value, or the cluster.
 
-    Further columns of X are ignored. Raises DataError where X does not fit the card.
+    Further columns of X are ignored. Raises DataError where X does not fit the card, or holds
+    values that the model does not take.
     """
     return predict_prepared(estimator, inputs(X, card.features, card.categories), card.problem)
 
 
 def predict_prepared(estimator: Any, X: pd.DataFrame, problem: Problem) -> FloatArray:
-    """Predict as `predict` does, from the columns that `inputs` has prepared."""
+    """Predict as `predict` does, from the columns that `inputs` has prepared.
+
+    Raises DataError for values that the model does not take, such as missing ones.
+    """
     if X.empty:
         return np.empty(0)
-    if problem != "classification":
-        return np.asarray(estimator.predict(X), dtype=np.float64)
-    positive = list(estimator.classes_).index(1)
-    return np.asarray(estimator.predict_proba(X)[:, positive], dtype=np.float64)
+    is_classification = problem == "classification"
+    try:
+        found = estimator.predict_proba(X) if is_classification else estimator.predict(X)
+    except ValueError as error:
+        raise DataError(_why_not_predicted(estimator, X, error)) from error
+    if is_classification:
+        found = found[:, list(estimator.classes_).index(1)]
+    return np.asarray(found, dtype=np.float64)
+
+
+def _why_not_predicted(estimator: Any, X: pd.DataFrame, error: ValueError) -> str:
+    model = f"the model ({type(estimator[-1]).__name__})"
+    missing = X.select_dtypes("number").isna().sum()
+    missing = missing[missing > 0]
+    if missing.empty or "NaN" not in str(error):
+        reason = " ".join(str(error).split())[:500]
+        return f"{model} could not predict {len(X):,} rows: {reason}"
+    return (
+        f"{model} predicts no rows with missing values, but {missing.index[0]!r} has "
+        f"{int(missing.iloc[0]):,} of {len(X):,} and {len(missing)} columns have some; set "
+        "'impute: true' for its candidate and train again."
+    )
 
 
 def interval(

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from rancast import candidates, estimators, models
 from rancast.candidates import FittedCandidate, fit
 from rancast.column_names import BASELINES
-from rancast.errors import ConfigurationError, EvidenceError
+from rancast.errors import ConfigurationError, DataError, EvidenceError
+from rancast.feature_set import Select
 from rancast.fit_view import Alerts, Calibration, Candidate, FitView, Search
 
 VIEW = FitView(
@@ -127,13 +128,31 @@ def test_dependence_rises_with_what_drives_y(fitted: FittedCandidate) -> None:
 
 
 def test_nothing_of_the_holdout_reaches_the_model(fitted: FittedCandidate) -> None:
-    """Other labels in holdout and embargo change no prediction, parameter or threshold."""
+    """Other labels in holdout and embargo change no trial, prediction, parameter or threshold."""
+    assert_same_model(fit(other_holdout(), LOGISTIC, VIEW), fitted)
+
+
+def test_nothing_of_the_holdout_reaches_a_selection_by_permutation() -> None:
+    """The same holds where features are kept by what shuffling them costs on later folds."""
+    view = VIEW.model_copy(update={"select": Select(method="permutation", keep=1)})
+    first = fit(table(), LOGISTIC, view)
+    assert first.card.selected == ("load",)
+    assert_same_model(fit(other_holdout(), LOGISTIC, view), first)
+
+
+def other_holdout() -> pd.DataFrame:
+    """Return the table with all labels of holdout and embargo turned around."""
     changed = table()
-    changed["y"] = changed["y"].where(changed["split"] == "train", 1 - changed["y"])
-    again = fit(changed, LOGISTIC, VIEW)
-    assert again.predictions["prediction"].equals(fitted.predictions["prediction"])
-    assert again.card.params == fitted.card.params
-    assert again.card.threshold == fitted.card.threshold
+    return changed.assign(y=changed["y"].where(changed["split"] == "train", 1 - changed["y"]))
+
+
+def assert_same_model(one: FittedCandidate, other: FittedCandidate) -> None:
+    """Check that two fits searched, chose and predict alike, whatever their holdouts' labels."""
+    pd.testing.assert_frame_equal(one.trials, other.trials, check_exact=True)
+    assert one.predictions["prediction"].equals(other.predictions["prediction"])
+    assert one.card.params == other.card.params
+    assert one.card.threshold == other.card.threshold
+    assert one.card.selected == other.card.selected
 
 
 def test_the_order_of_rows_does_not_matter(fitted: FittedCandidate) -> None:
@@ -240,6 +259,19 @@ def test_too_few_rows_are_too_little_evidence() -> None:
         fit(few, LOGISTIC, VIEW)
     with pytest.raises(EvidenceError, match="0 holdout rows"):
         fit(table().query("split == 'train'"), LOGISTIC, VIEW)
+
+
+def test_missing_values_that_only_the_holdout_has_say_what_to_do() -> None:
+    """A model that never met a missing value is no surprise on its holdout, but a sentence."""
+    frame = table().fillna({"load": 0.5})
+    frame.loc[frame["split"].eq("holdout").idxmax(), "load"] = np.nan
+    bare = LOGISTIC.model_copy(update={"impute": False, "search": {}})
+    with pytest.raises(
+        DataError,
+        match=r"LogisticRegression\) predicts no rows with missing values, but 'load' has 1 of 288 "
+        "and 1 columns have some; set 'impute: true'",
+    ):
+        fit(frame, bare, VIEW)
 
 
 def test_a_holdout_of_one_class_has_no_importance() -> None:

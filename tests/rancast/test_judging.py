@@ -1,6 +1,7 @@
 """Judging a training: whom to judge, on which rows, and who has the last word."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,21 @@ def test_rows_that_the_champion_was_trained_on_do_not_count(view: JudgeView) -> 
     assert not decision.promote and decision.comparisons["version 1"].rows == 0
 
 
+def test_rows_within_the_embargo_of_the_champions_training_do_not_count(view: JudgeView) -> None:
+    """A champion trained to 4 March 00:00, embargo 2 h: of 168 hours the first 51 tell nothing."""
+    state = ChampionState(
+        version=1,
+        fingerprint="f1",
+        train_end="2024-03-04T00:00:00+00:00",
+        has_registry_answered=True,
+    )
+    asked = view.model_copy(update={"embargo": timedelta(hours=2)})
+    found = decide(asked, state, predictions(9.0, 5)).comparisons
+    champion, baseline = found["version 1"], found["last_value"]
+    assert (champion.rows, champion.dropped) == (12 * 117, 12 * 51)
+    assert (baseline.rows, baseline.dropped) == (12 * 168, 0)
+
+
 def entry(name: str, fold_score: float | None, kind: str = "candidate") -> Entry:
     """Return a line of the leaderboard."""
     evaluation = Evaluation(
@@ -153,15 +169,28 @@ def test_a_champion_without_its_features_is_a_reason() -> None:
     assert score.predictions is None and "features gone" in str(score.verdict.reason)
 
 
-def test_a_champion_without_intervals_is_compared(view: JudgeView) -> None:
-    """A card from before there were intervals still loads; its model is compared by the metric, and
-    the promise is asked of the candidate alone."""
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (np.nan, "LinearRegression) predicts no rows with missing values, but 'load' has 1 of 2 "),
+        (np.inf, "the features load hold infinite values"),
+    ],
+)
+def test_a_champion_that_cannot_predict_these_rows_is_a_reason(value: float, reason: str) -> None:
+    """What the champion never met in its training gives no predictions, and says why."""
+    table = pd.DataFrame({"load": [1.0, 2.0], "split": "holdout"})
+    model, card = champion_of(table, pd.Series([1.0, 2.0]))
+    newer = table.assign(load=[1.0, value])
+    score = score_champion(model, newer, card, (), "cell_id")
+    assert score.predictions is None and reason in str(score.verdict.reason)
+
+
+def champion_of(table: pd.DataFrame, y: "pd.Series[float]") -> tuple[bytes, ModelCard]:
+    """Return a line through `load` as a champion, with a card from before there were intervals."""
     from sklearn.linear_model import LinearRegression
     from sklearn.pipeline import Pipeline
 
-    table = predictions(0.0).assign(load=lambda rows: rows["prediction"], split="holdout")
-    table["y"] = 10 * table["load"]
-    model = models.dump(Pipeline([("fit", LinearRegression())]).fit(table[["load"]], table["y"]))
+    model = models.dump(Pipeline([("fit", LinearRegression())]).fit(table[["load"]], y))
     written = {
         "candidate": "ridge",
         "estimator": "LinearRegression",
@@ -174,7 +203,15 @@ def test_a_champion_without_intervals_is_compared(view: JudgeView) -> None:
         "refit": False,
         "model_sha256": sha256(model),
     }
-    card = ModelCard.model_validate_json(json.dumps(written))
+    return model, ModelCard.model_validate_json(json.dumps(written))
+
+
+def test_a_champion_without_intervals_is_compared(view: JudgeView) -> None:
+    """A card from before there were intervals still loads; its model is compared by the metric, and
+    the promise is asked of the candidate alone."""
+    table = predictions(0.0).assign(load=lambda rows: rows["prediction"], split="holdout")
+    table["y"] = 10 * table["load"]
+    model, card = champion_of(table, table["y"])
     champion = score_champion(model, table, card, (), "cell_id").predictions
     assert card.intervals is None and champion is not None and "low" not in champion
     changes = {"problem": "regression", "metric": "mae", "intervals": Intervals(coverage=0.9)}

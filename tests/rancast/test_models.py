@@ -178,6 +178,20 @@ def test_missing_columns_and_infinite_values_are_named() -> None:
         predict(RIDGE, rows(4).assign(loss=[0, 1, np.inf, 2]), CARD)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize("known", [1.0, np.nan], ids=["alone", "beside missing ones it knows"])
+def test_values_that_a_model_does_not_take_are_an_error_about_the_data(known: float) -> None:
+    """Forests compute in 32 bits: a larger number is refused with scikit-learn's own reason."""
+    X = pd.DataFrame({"load": [known, *range(9)]}, dtype="float64")
+    forest = ensemble.RandomForestRegressor(3, random_state=1)
+    model = Pipeline([("estimator", forest)]).fit(X, range(10))
+    card = CARD.model_copy(update={"features": ("load",), "categories": ()})
+    with pytest.raises(
+        DataError, match=r"\(RandomForestRegressor\) could not predict 2 rows: .* too large for"
+    ):
+        predict(model, pd.DataFrame({"load": [known, 1e300]}), card)
+
+
 def test_golden_rows_are_reproduced() -> None:
     """The model that made the golden rows passes, however often it is stored and loaded."""
     verify(RIDGE_BYTES, GOLDEN, CARD)

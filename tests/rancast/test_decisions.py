@@ -119,6 +119,34 @@ def test_better_candidate_has_an_interval_around_its_improvement() -> None:
     assert (result.rows, result.dropped, result.unmatched) == (240, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("confidence", "low", "high"), [(0.95, 0.160893, 0.239107), (0.9, 0.169364, 0.230636)]
+)
+def test_the_interval_reaches_by_students_quantile(
+    confidence: float, low: float, high: float
+) -> None:
+    """0.2 more or less 2.576958 standard errors of 0.0151757 at 95 %, 2.018718 of them at 90 %.
+
+    That is Student's t of 4.959184 degrees of freedom: 4 cells and 3 days, see `test_influence`.
+    """
+    cell, day = (each.ravel() for each in np.indices((4, 3)))
+    of_cell, of_day = np.array([3.0, -3, 1, -1])[cell], np.array([2.0, 0, -2])[day]
+    other = pd.DataFrame(
+        {
+            "entity": [f"cell_{number}" for number in cell],
+            "time": START + pd.to_timedelta(day, unit="D"),
+            "y": 0.0,
+            "prediction": 10.0,
+        }
+    )
+    candidate = other.assign(prediction=8 - (of_cell + of_day) / 10)
+    gates = Gates(minimum_clusters={"entity": 4, "day": 3}, confidence=confidence)
+    result = compare(candidate, other, "mae", gates, BEFORE)
+    assert result.improvement == pytest.approx(0.2, abs=1e-12)
+    assert result.low == pytest.approx(low, abs=1e-6)
+    assert result.high == pytest.approx(high, abs=1e-6)
+
+
 def test_gain_of_a_single_day_is_uncertain() -> None:
     """A gain that one day made alone is no evidence, however many cells share it."""
     candidate, other = predictions(1.0), predictions(1.0)

@@ -64,6 +64,23 @@ def test_both_ways_add_up() -> None:
     assert found.standard_error**2 == pytest.approx(of_cells + of_days - of_rows)
 
 
+def test_degrees_of_freedom_lie_between_the_fewer_clusters_and_both() -> None:
+    """Of 4 cells and 3 days, of variance 240 and 192, they are 432² / (240²/3 + 192²/2)."""
+    cell, day = np.array([3.0, -3, 1, -1]), np.array([2.0, 0, -2])
+    found = two_way(cell[CLUSTERS["entity"]] + day[CLUSTERS["day"]], CLUSTERS, ROWS)
+    assert found.degrees_of_freedom == pytest.approx(4.959184, abs=1e-6)
+    assert found.standard_error == pytest.approx(18.210886, abs=1e-6)
+
+
+def test_clusters_without_a_positive_give_no_degree_of_freedom() -> None:
+    """Positives lie in 4 of 5 cells and in 3 of 4 days: 1000² / (400²/3 + 600²/2) is 30/7."""
+    entity, day = (each.ravel() for each in np.indices((5, 4)))
+    moved = np.array([3.0, -3, 1, -1, 0])[entity] + np.array([3.0, 0, -3, 0])[day]
+    positives = np.flatnonzero((entity < 4) & (day < 3))
+    found = two_way(moved, {"entity": entity, "day": day}, positives)
+    assert found.degrees_of_freedom == pytest.approx(4.285714, abs=1e-6)
+
+
 def test_positives_of_two_days_tell_no_spread() -> None:
     """Evidence is counted by the clusters that hold a positive row."""
     with pytest.raises(EvidenceError, match="2 of 3 clusters by day"):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from rancast.cluster_profiles import Clusters, describe
+from rancast.cluster_profiles import MEMBERS, Clusters, describe
 from rancast.groupings import groupings
 
 DAY = pd.Timestamp("2024-03-04", tz="UTC")
@@ -67,6 +67,17 @@ def test_a_cluster_in_words() -> None:
         EVENING,
         "latency_ms_mean_7d_any_hour",
     ]
+
+
+def test_a_large_cluster_names_its_first_members_and_counts_all() -> None:
+    """Of fifteen cells twelve are named, in order, and the size is still fifteen."""
+    cells = [f"C{number:02}" for number in range(15)]
+    holdout = pd.DataFrame({"entity": cells[::-1], "time": DAY, "load": 1.0, "split": "holdout"})
+    rows = pd.concat([holdout, holdout.assign(time=DAY - pd.Timedelta("1D"), split="train")])
+    predictions = holdout[["entity", "time"]].assign(prediction=0.0, silhouette=0.0)
+    (only,) = describe(rows, predictions).clusters
+    assert MEMBERS == 12 and only.members == tuple(cells[:12])
+    assert only.entities == 15 and only.words.startswith("15 of 15 entities.")
 
 
 def test_numbers_of_the_champion_are_put_in_place_of_labels() -> None:

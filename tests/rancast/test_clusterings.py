@@ -15,7 +15,7 @@ from rancast.errors import ConfigurationError, EvidenceError
 from rancast.estimators import estimator_class
 from rancast.fit_view import Candidate
 from rancast.judging import evaluate_predictions, judge_view, score_baselines, score_champion
-from rancast.search import Rows, search
+from rancast.search import Rows, search, usable_folds
 from rancast.tables import assemble
 from rancast.targets import label
 from rancast.use_cases import UseCase
@@ -141,15 +141,32 @@ def test_the_number_of_clusters_is_chosen(clear: FittedCandidate) -> None:
 
 def test_of_equal_ones_the_most_stable_is_taken() -> None:
     """Of trials that folds cannot tell from the best, the most stable one is chosen."""
-    data = table(0.0)
-    train = data[data["split"] == "train"].reset_index(drop=True)
-    given = Rows(train[["load", "users"]], train["y"], train["time"], train["entity"])
+    given = training_rows(table(0.0))
     trials = search(case().candidates[0], given, case().fit_view()).trials
     best = trials.loc[trials["score_mean"].idxmax()]
     # of two folds, the sample's standard error is the standard deviation of the population
     tied = trials["score_mean"] >= best["score_mean"] - best["score_std"] - 1e-12
     assert trials["stability"].notna().tolist() == tied.tolist()
     assert trials.loc[trials["is_chosen"], "stability"].item() == trials["stability"].max()
+
+
+def training_rows(data: pd.DataFrame) -> Rows:
+    """Return the training rows of a table, as a search is given them."""
+    train = data[data["split"] == "train"].reset_index(drop=True)
+    return Rows(train[["load", "users"]], train["y"], train["time"], train["entity"])
+
+
+def test_folds_are_scored_in_the_space_of_their_past() -> None:
+    """A feature that never varied in the past has no scale, so that it moves no score of a fold,
+    however wild it is in the rows that the fold tests."""
+    given, view = training_rows(table(20.0)), case().fit_view()
+    still = given._replace(X=given.X.assign(wild=1.0))
+    last = usable_folds(still, view)[-1].all_test
+    wild = still._replace(X=still.X.copy())
+    wild.X.iloc[last, wild.X.columns.get_loc("wild")] = np.arange(len(last)) % 5.0
+    candidate = case().candidates[0]
+    found, expected = (search(candidate, each, view).trials for each in (wild, still))
+    assert found["fold_scores"].tolist() == expected["fold_scores"].tolist()
 
 
 def test_a_clear_grouping_is_promoted(clear: FittedCandidate) -> None:

@@ -173,12 +173,17 @@ def served(**join: Any) -> UseCase:
     )
 
 
-def met(case: UseCase, called: pd.DataFrame, kpis: pd.DataFrame) -> pd.DataFrame:
+def met(
+    case: UseCase,
+    called: pd.DataFrame,
+    kpis: pd.DataFrame,
+    others: dict[str, Other] | None = None,
+) -> pd.DataFrame:
     """Return what customers x, y and z had met by the beginning of DAY."""
     at = pd.DataFrame({"customer": ["x", "y", "z"], "at": pd.Timestamp(DAY, tz="UTC"), "score": 3})
     frame = at.astype(no_rows(DAYS).dtypes.to_dict())
     joined = {"calls": [called], "kpi": [kpis]}
-    found = build([frame], case.feature_view(), DAYS, DAY, joined, delivered(CALLS, KPI))
+    found = build([frame], case.feature_view(), DAYS, DAY, joined, others or delivered(CALLS, KPI))
     return found.drop(columns=["customer", "at", "score"])
 
 
@@ -207,6 +212,18 @@ def test_calls_meet_the_last_report_of_their_cell() -> None:
         }
     )
     pd.testing.assert_frame_equal(met(case, called, kpis), expected)
+
+
+def test_what_calls_met_before_midnight_must_have_been_delivered_too() -> None:
+    """A call at midnight may meet a report of the evening before; unknown without that day, though
+    the window of the calls themselves begins after it."""
+    called = calls(("2024-03-03 00:04", "x", "a", 1.0))
+    kpis = rows(("a", "2024-03-02 23:58", 10.0))
+    case = served(count=True)
+    evening = delivered(CALLS, back=1) | delivered(KPI, back=2)
+    assert met(case, called, kpis, evening)["met_count_1d"].tolist() == [1.0, 0.0, 0.0]
+    lost = delivered(CALLS, KPI, back=1)
+    assert met(case, called, rows(), lost)["met_count_1d"].isna().all()
 
 
 def test_lookback_is_of_each_dataset_by_itself() -> None:

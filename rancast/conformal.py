@@ -143,9 +143,10 @@ def bounds(
     low, high = _ends(intervals.pooled, prediction)
     if group is not None:
         labels = group_labels(group.rename(intervals.by))
-        for value, levels in intervals.groups.items():
-            is_here = (labels == value).to_numpy()
-            low[is_here], high[is_here] = _ends(levels, prediction[is_here])
+        for value, rows in labels.groupby(labels.to_numpy(), sort=False).indices.items():
+            levels = intervals.groups.get(str(value))
+            if levels is not None:
+                low[rows], high[rows] = _ends(levels, prediction[rows])
     return low, high
 
 

@@ -68,6 +68,33 @@ def test_groups_have_intervals_of_their_own_where_they_are_large_enough() -> Non
     assert calibrate(y, prediction, group, strict).groups == {}
 
 
+def test_bounds_of_many_groups_are_those_of_each_row_by_itself() -> None:
+    """Each row has its own group's quantiles at its own level; unknown and small groups the pooled.
+
+    Groups are as many as cells, in any order, under an index that repeats.
+    """
+    random = np.random.default_rng(6)
+    size = 3000
+    prediction = pd.Series(random.random(size))
+    cells = pd.Series([f"c{number}" for number in random.integers(0, 40, size)], dtype="str")
+    y = prediction + random.normal(size=size) * random.random(size)
+    cells[:15] = "small"
+    cells[15:215] = None
+    wanted = Calibration(coverage=0.8, by="cell", minimum_support=20, levels=2)
+    found = calibrate(y, prediction, cells, wanted)
+    assert len(found.groups) == 41 and "missing" in found.groups
+    asked = pd.concat([cells[:600], pd.Series(["new"] * 3, dtype="str")]).sample(
+        frac=1.0, random_state=1
+    )
+    asked.index = pd.Index(np.arange(len(asked)) // 2)
+    forecast = random.random(len(asked))
+    low, high = bounds(found, forecast, asked)
+    for row, (cell, value) in enumerate(zip(asked, forecast)):
+        levels = found.groups.get("missing" if pd.isna(cell) else cell, found.pooled)
+        level = next(one for one in levels if one.upto is None or value <= one.upto)
+        assert (low[row], high[row]) == (value + level.low, value + level.high)
+
+
 def test_levels_of_the_prediction_have_intervals_of_their_own() -> None:
     """Of small predictions the errors are small; an edge belongs to the level below it."""
     prediction = pd.Series(np.arange(80) % 4, dtype="float64")

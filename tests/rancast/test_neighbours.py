@@ -1,6 +1,7 @@
 """Neighbours: what the other cells of the site measured up to t, never the cell itself."""
 
 import json
+import tracemalloc
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,52 @@ def test_a_neighbour_that_appears_later_leaves_every_bit() -> None:
     before = X(rows(*early)).set_index("cell").loc[cells]
     after = X(rows(*early, *later)).set_index("cell").loc[cells]
     pd.testing.assert_frame_equal(after, before, check_exact=True)
+
+
+def test_neighbours_are_what_the_plain_definition_says() -> None:
+    """Row by row over all the others: sites of many sizes, rows absent, values missing."""
+    random = np.random.default_rng(5)
+    given = [
+        (f"S{site}-{cell:02}", f"10:{minute:02}", random.lognormal(0, 9))
+        for site, cells in enumerate((1, 2, 3, 3, 30))
+        for cell in range(cells)
+        for minute in range(0, 60, 10)
+        if random.random() < 0.7
+    ]
+    frame = rows(*given)
+    frame.loc[random.random(len(frame)) < 0.1, "load"] = NAN
+    found = X(frame, statistics=["mean", "min", "max"])
+    for row, (cell, at) in enumerate(zip(frame["cell"], frame["at"])):
+        is_near = frame["cell"].str.startswith(cell.split("-")[0] + "-") & (frame["cell"] != cell)
+        is_near &= (frame["at"] <= at) & (frame["at"] > at - pd.Timedelta("20min"))
+        values = frame["load"][is_near].dropna()
+        assert found["cell"][row] == cell
+        np.testing.assert_allclose(
+            found.iloc[row, 1:].astype(float), [values.mean(), values.min(), values.max()], 1e-12
+        )
+
+
+def test_a_cell_does_not_show_in_its_neighbours_even_by_rounding() -> None:
+    """Nothing is taken off a total, in which a large value would swallow the others' digits."""
+    small = [(f"S1-{number}", "10:00", 0.1 * number) for number in range(1, 40)]
+    plain = X(rows(*small, ("S1-20.5", "10:00", 1.0))).set_index("cell").loc["S1-20.5"]
+    large = X(rows(*small, ("S1-20.5", "10:00", 1e300))).set_index("cell").loc["S1-20.5"]
+    pd.testing.assert_series_equal(large, plain, check_exact=True)
+
+
+def test_a_level_of_many_is_added_up_once() -> None:
+    """A region of 400 cells takes memory as rows do, not as rows times cells."""
+    cells = [f"S1-{number}" for number in range(400)]
+    given = [(cell, f"1{hour}:00", 1.0) for hour in range(10) for cell in cells]
+    frame = rows(*given)
+    tracemalloc.start()
+    try:
+        found = X(frame)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (found["neighbours_load_mean_20min"] == 1.0).all()
+    assert peak < 20e6  # each row beside each other cell would be 1.6 million, of 8 bytes a number
 
 
 def test_neighbours_add_to_the_lookback() -> None:

@@ -144,7 +144,10 @@ def out_of_fold(
 
 
 def as_numbers(X: pd.DataFrame, y: Floats, train: Places) -> Floats:
-    """Return X as numbers: a text is the mean label of the train rows that have it, else NaN."""
+    """Return X as numbers: a text is the mean label of the train rows that have it, else NaN.
+
+    A column without any value in train is 0 in every row: nothing can be learnt of it.
+    """
     columns = []
     for name in X.columns:
         values = X[name]
@@ -152,7 +155,9 @@ def as_numbers(X: pd.DataFrame, y: Floats, train: Places) -> Floats:
             means = pd.Series(y[train]).groupby(values.iloc[train].to_numpy()).mean()
             values = values.map(means)
         columns.append(values.to_numpy(dtype=np.float64, na_value=np.nan))
-    return np.column_stack(columns)
+    numbers = np.column_stack(columns)
+    numbers[:, np.isnan(numbers[train]).all(axis=0)] = 0.0
+    return numbers
 
 
 def tree(problem: Problem, depth: int, seed: int) -> Any:

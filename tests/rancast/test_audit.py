@@ -320,6 +320,17 @@ def test_a_feature_that_looks_ahead_is_refused() -> None:
     assert finding.evidence == {"rows": 288, "of": 288}
 
 
+def test_a_feature_without_any_value_in_a_train_part_tells_nothing_there() -> None:
+    """A column that is empty, of numbers or texts, or began late is audited like any other."""
+    late = np.where(np.arange(N) < 300, np.nan, NOISE[:, 1])
+    words = pd.Series([None] * N, dtype="str")
+    table = plain(at=TIMES, cell=np.arange(N) % 9, empty=np.nan, late=late, words=words)
+    result = audit_table(table, "y", "at", "cell")
+    assert found(result, "collapse") == [] and not result.is_refused
+    alone = audit_table(table[["empty", "y", "at"]], "y", "at")
+    assert "the best one alone is empty" in alone.checks[4].detail
+
+
 # --- whole audits -------------------------------------------------------------------------------
 
 

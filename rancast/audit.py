@@ -28,6 +28,8 @@ from rancast.column_names import RESERVED
 from rancast.datasets import AnyDataset
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.joins import Other
+from rancast.onboarding_names import curated_names, has_long_number, is_person
+from rancast.onboarding_yaml import shown
 from rancast.problems import Problem
 from rancast.use_cases import UseCase
 
@@ -117,18 +119,26 @@ def audit_table(
 ) -> Audit:
     """Audit any table with a label: all other columns but `time` and `entity` are features.
 
-    Raises ConfigurationError for a column that is not there and a label that is neither two classes
-    nor a number, and EvidenceError for too few rows.
+    Raises ConfigurationError for a column that is not there, a `time` of no times, a label that is
+    neither two classes nor a number, and no feature, and EvidenceError for too few rows.
     """
     for name in (target, time, entity):
         if name is not None and name not in table.columns:
             raise ConfigurationError(
                 f"the table has no column {name!r}; known: {', '.join(map(str, table.columns))}."
             )
+    if time is not None:
+        _expect_times(table[time], time)
+    others = [name for name in (target, time, entity) if name is not None]
+    if not len(table.columns.difference(others)):
+        raise ConfigurationError(
+            f"no feature to audit: the table has no column but {', '.join(others)}. Take a table "
+            "with the features beside its label."
+        )
     rows = table[table[target].notna()].reset_index(drop=True)
     y, problem = _label(rows[target], target)
     material = Material(
-        X=_features(rows.drop(columns=[name for name in (target, time, entity) if name])),
+        X=_features(rows.drop(columns=others)),
         y=y,
         problem=problem,
         time=rows[time] if time else None,
@@ -185,6 +195,23 @@ def _feature(values: "pd.Series[Any]") -> "pd.Series[Any]":
         found = values.to_numpy(dtype=np.float64, na_value=np.nan)
         return pd.Series(np.where(np.isfinite(found), found, np.nan), index=values.index)
     return values.astype("str")
+
+
+def _expect_times(values: "pd.Series[Any]", name: str) -> None:
+    """Raise ConfigurationError unless these are times; a cell that may be a person's stays out."""
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return
+    cells = [str(cell) for cell in values.dropna().head(1)]
+    if not cells:
+        told = "it has no value"
+    elif is_person(curated_names([name])[name]) or "@" in cells[0] or has_long_number(cells[0]):
+        told = "its cells are not shown, since they may be people's"
+    else:
+        told = f"its first value is {shown(cells[0])}"
+    raise ConfigurationError(
+        f"TIME is {name!r}: no column of times; {told}. Name the column of the time of "
+        "observation, write its cells like 2024-03-01 13:45, or audit without it."
+    )
 
 
 def _label(values: "pd.Series[Any]", name: str) -> tuple["pd.Series[float]", Problem]:

@@ -27,6 +27,10 @@ UNITS = {
 }
 SUFFIXES = frozenset({*UNITS.values(), "ratio", "count", "share", "score", "index", "bytes"})
 
+# how people group the digits of a number: 0151-234-5678, +49 (151) 2345678
+_GROUPING = re.compile(r"[ \-/.()+]")
+_LONG_NUMBER = re.compile(r"[0-9]{7}")
+
 _BRACKETS = re.compile(r"^(?P<name>.+?)\s*[(\[](?P<unit>[^()\[\]]{1,10})[)\]]\s*$")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -134,6 +138,11 @@ def unit_hint(name: str, low: float, high: float) -> str:
         if pattern.search(name) and least <= low and high <= most:
             return hint
     return ""
+
+
+def has_long_number(cell: str) -> bool:
+    """Tell whether a cell has seven digits in a row, however grouped: it may be a person's."""
+    return bool(_LONG_NUMBER.search(_GROUPING.sub("", cell)))
 
 
 def is_network(name: str) -> bool:

@@ -412,6 +412,34 @@ def test_too_little_to_audit_is_said() -> None:
         audit_table(plain(y=["u", "v", "w", "v"] * 100), "y")
 
 
+@pytest.mark.parametrize(
+    ("when", "name", "shown"),
+    [
+        (["last week"] * N, "when", "'last week'"),
+        (np.arange(N) + 0.5, "when", "'0.5'"),
+        (["0151-234-5678"] * N, "when", "not shown"),
+        (["+49 (151) 234 56 78"] * N, "when", "not shown"),
+        ([4915123456789.0] * N, "when", "not shown"),
+        (["jo@example.org"] * N, "when", "not shown"),
+        (["C-1"] * N, "Customer (new)", "not shown"),
+        ([None] * N, "when", "no value"),
+    ],
+)
+def test_a_column_of_no_times_is_no_time(when: Any, name: str, shown: str) -> None:
+    """The error names the column and a cell, unless that may be a person's."""
+    with pytest.raises(ConfigurationError) as raised:
+        audit_table(plain(**{name: when}), "y", time=name)
+    assert str(raised.value).startswith(f"TIME is {name!r}: no column of times; ")
+    assert shown in str(raised.value) and ("5678" in str(raised.value)) is ("5678" in shown)
+
+
+def test_a_table_without_features_is_said() -> None:
+    """A label alone, or with its time and entity, leaves nothing to audit."""
+    table = plain(at=TIMES, cell="x")[["y", "at", "cell"]]
+    with pytest.raises(ConfigurationError, match="no feature to audit"):
+        audit_table(table, "y", "at", "cell")
+
+
 def test_a_training_table_too_small_for_models_is_asked_the_rest() -> None:
     """29 rows have no score: these rules are not checked, and the training is not ended by that."""
     table = training_table(CASE).head(29)

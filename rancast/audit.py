@@ -28,7 +28,7 @@ from rancast.column_names import RESERVED
 from rancast.datasets import AnyDataset
 from rancast.errors import ConfigurationError, EvidenceError
 from rancast.joins import Other
-from rancast.onboarding_names import curated_names, has_long_number, is_person
+from rancast.onboarding_names import curated_names, is_person, may_name_person
 from rancast.onboarding_yaml import shown
 from rancast.problems import Problem
 from rancast.use_cases import UseCase
@@ -204,7 +204,7 @@ def _expect_times(values: "pd.Series[Any]", name: str) -> None:
     cells = [str(cell) for cell in values.dropna().head(1)]
     if not cells:
         told = "it has no value"
-    elif is_person(curated_names([name])[name]) or "@" in cells[0] or has_long_number(cells[0]):
+    elif is_person(curated_names([name])[name]) or may_name_person(cells[0]):
         told = "its cells are not shown, since they may be people's"
     else:
         told = f"its first value is {shown(cells[0])}"

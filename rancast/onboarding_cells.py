@@ -9,7 +9,15 @@ import pandas as pd
 
 from rancast.casting import NUMBER
 from rancast.datasets import ColumnType
-from rancast.onboarding_names import is_identifier, is_network, is_person, is_time, unit_hint
+from rancast.onboarding_names import (
+    has_unit,
+    is_identifier,
+    is_network,
+    is_person,
+    is_time,
+    may_name_person,
+    unit_hint,
+)
 from rancast.onboarding_sample import SampleTable, value_counts
 from rancast.onboarding_times import TimeGuess, guess_time
 from rancast.onboarding_yaml import amount, number_of, shown
@@ -206,9 +214,18 @@ def _as_private(guess: ColumnGuess, rest: "pd.Series[int]") -> ColumnGuess | Non
 
 def _are_names(guess: ColumnGuess, rest: "pd.Series[int]", are_numbers: bool) -> bool:
     """Tell whether cells can name people: long numbers, or many texts, but no quantities."""
-    is_quantity = rest.index.to_series().str.match(NUMBER.replace(r"\.?", r"[.,]?"))
+    texts = rest.index.to_series()
+    is_quantity = texts.str.match(NUMBER.replace(r"\.?", r"[.,]?"))
     is_text = float(rest[is_quantity.to_numpy(bool)].sum()) < rest.sum() / 2
-    return are_numbers or (is_text and guess.distinct > MOST_CATEGORIES)
+    if are_numbers or (is_text and guess.distinct > MOST_CATEGORIES):
+        return True
+    if has_unit(guess.name) or unit_hint(guess.name, 0, np.inf):
+        return False
+    # beside short codes, words and each other, numbers of people have any length
+    is_whole = texts.str.fullmatch(_DIGITS.pattern)
+    is_long = (texts.map(may_name_person) & (is_whole | ~is_quantity)).to_numpy(bool)
+    share = max(float(rest[is_long].sum() / rest.sum()), float(is_long.mean()))
+    return share >= 1 - MOSTLY_NUMBERS
 
 
 def _hidden(guess: ColumnGuess, why: str) -> ColumnGuess:
@@ -363,7 +380,7 @@ def _with_categories(guess: ColumnGuess, rest: "pd.Series[int]") -> ColumnGuess:
         and guess.present == int(rest.sum())
         and guess.distinct * LEAST_ROWS_OF_A_CATEGORY <= guess.present
         and not is_person(guess.name)
-        and not rest.index.str.contains(r"[0-9]{7,}").any()
+        and not any(map(may_name_person, map(str, rest.index)))
         and rest.index.str.len().max() <= LONGEST_CATEGORY
     )
     if not is_set:

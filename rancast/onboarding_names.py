@@ -29,7 +29,7 @@ SUFFIXES = frozenset({*UNITS.values(), "ratio", "count", "share", "score", "inde
 
 # how people group the digits of a number: 0151-234-5678, +49 (151) 2345678
 _GROUPING = re.compile(r"[ \-/.()+]")
-_LONG_NUMBER = re.compile(r"[0-9]{7}")
+_NAMES_SOMEBODY = re.compile(r"[0-9]{7}|[^ @]@[^ @]")
 
 _BRACKETS = re.compile(r"^(?P<name>.+?)\s*[(\[](?P<unit>[^()\[\]]{1,10})[)\]]\s*$")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -140,9 +140,9 @@ def unit_hint(name: str, low: float, high: float) -> str:
     return ""
 
 
-def has_long_number(cell: str) -> bool:
-    """Tell whether a cell has seven digits in a row, however grouped: it may be a person's."""
-    return bool(_LONG_NUMBER.search(_GROUPING.sub("", cell)))
+def may_name_person(cell: str) -> bool:
+    """Tell whether a cell may be a person's: seven digits in a row, however grouped, or a mail."""
+    return bool(_NAMES_SOMEBODY.search(_GROUPING.sub("", cell)))
 
 
 def is_network(name: str) -> bool:

@@ -134,6 +134,43 @@ def test_identifiers_of_people_are_pseudonymised_and_never_shown(
     assert not [cell for cell in cells if cell.lstrip("+0") in text_of(found)]
 
 
+VARIED = [str(10**12 + place * 7919)[: 4 + place % 10] for place in range(N)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("msisdn", ["4915123456789"] * N),
+        ("msisdn", ["+49 151 23456789"] * N),
+        ("msisdn", ["0151-234-5678"] * N),
+        ("called_number", VARIED),
+        ("b_msisdn", VARIED),
+        ("msisdn", cycled("4915123456789", "110")),
+        ("called_number", cycled("4915123456789", "110", "112", "115", "116117")),
+        ("a_number", cycled(*["110"] * 9, "4915123456789")),
+        ("caller", cycled("4915123456789", "Bank", "Post")),
+        ("caller", cycled("jo@example.org", "Bank")),
+        ("customer_volume", MSISDN),
+    ],
+)
+def test_a_name_of_people_is_believed_of_few_or_varied_numbers(name: str, cells: list[str]) -> None:
+    """One subscriber alone, dialled numbers of all lengths, or short codes among them."""
+    found = drafted(people(f"{name},used", cells, range(N)))
+    assert found.dataset.pseudonymise == {name: "subscriber"}
+    assert found.dataset.columns[name].type == "string"
+    assert not [cell for cell in cells if len(cell) >= 7 and cell in text_of(found)]
+
+
+@pytest.mark.parametrize("cell", ["0151-234-{}", "(0151) 234 {}", "+49.151.{}", "0151/23{}"])
+def test_grouped_digits_are_in_no_set_of_values(cell: str) -> None:
+    """Who the number is of does not change with a dash in it, whatever its column is called."""
+    cells = cycled(*(cell.format(5678 + place) for place in range(4)))
+    assert one_column(cells, "party").categories == ()
+    assert one_column(cycled("n1234567", "n1234568"), "party").categories == ()
+    assert one_column(cycled("jo@example.org", "al@example.org"), "party").categories == ()
+    assert one_column(cycled("A-12-34", "B 2.6"), "party").categories == ("A-12-34", "B 2.6")
+
+
 def test_numbers_in_national_form_are_hidden_and_asked_about() -> None:
     """Nine digits may be people or things: text, no cell shown, and the decision is a person's."""
     cells = [f"{861000000 + place * 7919}" for place in range(200)]
@@ -153,6 +190,9 @@ def test_numbers_in_national_form_are_hidden_and_asked_about() -> None:
         ("cgi", numbers("27201", 15)),
         ("bytes", [10**place % 999983 for place in range(N)]),
         ("user_type", cycled("prepaid", "postpaid")),
+        ("user_bytes", [7 ** (place % 15) for place in range(N)]),
+        ("customer_traffic", cycled(1, 10, 5_000_000_000, 77_000)),
+        ("Customer Value", [place * 98765.25 for place in range(N)]),
     ],
 )
 def test_quantities_and_parts_of_the_network_are_no_people(name: str, cells: list[Any]) -> None:

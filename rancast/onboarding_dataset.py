@@ -52,7 +52,7 @@ def dataset_text(guesses: Guesses, schemas: str) -> str:
             f"Drafted by make onboard from a sample: {guesses.sample}. Nobody told what it means: "
             "read each comment, correct the guess below it, then write what you know instead."
         ),
-        f"name: {guesses.name}",
+        f"name: {scalar(guesses.name)}",
         'description: ""  # one line for people',
         *_kind(guesses),
         *_format(guesses.dialect),
@@ -97,7 +97,7 @@ def _time(guesses: Guesses) -> Iterator[str]:
         yield f"  format: {scalar(DAY_FORMAT)}"
         return
     yield from comment(*clock.time.notes, indent=2)
-    yield f"  column: {clock.name}"
+    yield f"  column: {scalar(clock.name)}"
     if clock.time.format is not None:
         yield f"  format: {scalar(clock.time.format)}"
     yield from comment(zone.note, indent=2)
@@ -119,7 +119,7 @@ def _identity(guesses: Guesses) -> Iterator[str]:
     yield f"key: {flow(names)}"
     yield from comment(*key.notes["entity"])
     if key.entity is not None:
-        yield f"entity: {key.entity}"
+        yield f"entity: {scalar(key.entity)}"
     yield from comment(*key.notes["duplicates"])
     yield f"duplicates: {key.duplicates}"
 
@@ -146,7 +146,7 @@ def _columns(guesses: Guesses) -> Iterator[str]:
             yield from comment(*_told(guess), indent=2)
         else:
             yield from comment(*guess.notes, "another time", indent=2)
-        yield f"  {guess.name}: {flow(column(guess))}"
+        yield f"  {scalar(guess.name)}: {flow(column(guess))}"
 
 
 def _told(guess: ColumnGuess) -> list[str]:
@@ -190,4 +190,4 @@ def _pseudonyms(columns: Sequence[ColumnGuess]) -> Iterator[str]:
         )
         yield "pseudonymise:"
     for guess in people:
-        yield f"  {guess.name}: {guess.domain}"
+        yield f"  {scalar(guess.name)}: {guess.domain}"

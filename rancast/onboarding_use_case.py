@@ -37,11 +37,11 @@ def use_case_text(guesses: Guesses, name: str, schemas: str) -> str:
             f"Drafted by make onboard from a sample of {guesses.name}: a first question, not yet "
             "the one whose answer somebody needs. Change the target first, then the features."
         ),
-        f"name: {name}",
+        f"name: {scalar(name)}",
         'description: ""  # one line for people',
         "problem: regression",
-        f"dataset: {guesses.name}",
-        f"entity: {guesses.key.entity}",
+        f"dataset: {scalar(guesses.name)}",
+        f"entity: {scalar(guesses.key.entity)}",
         *_history(guesses),
         *comment(note),
         f"grid: {{period: {scalar(period)}}}",
@@ -130,7 +130,7 @@ def _target_lines(target: ColumnGuess, within: timedelta) -> Iterator[str]:
         f"of the cells: target: {{within: {length}, any: {target.name} > {target.tail:g}, "
         "observed: 0.8}",
     )
-    yield f"target: {{within: {length}, mean: {target.name}, observed: 0.8}}"
+    yield f"target: {{within: {length}, mean: {scalar(target.name)}, observed: 0.8}}"
 
 
 def _features(guesses: Guesses, target: ColumnGuess, period: timedelta) -> Iterator[str]:
@@ -151,12 +151,12 @@ def _features(guesses: Guesses, target: ColumnGuess, period: timedelta) -> Itera
     if words:
         yield f"  categories: {flow(words)}"
     yield "  lags:"
-    yield f"    - {{columns: [{target.name}], periods: [1, 2, 3]}}"
+    yield f"    - {{columns: {flow([target.name])}, periods: [1, 2, 3]}}"
     yield "  windows:"
-    yield f"    - {{columns: [{target.name}], over: {flow(windows)}, statistics: [mean, std]}}"
+    yield f"    - {{columns: {flow([target.name])}, over: {flow(windows)}, statistics: [mean, std]}}"
     if period < DAY and guesses.delivery.days > 7:
         yield "  history:"
-        yield f"    - {{columns: [{target.name}], days: 7, at: same_hour}}"
+        yield f"    - {{columns: {flow([target.name])}, days: 7, at: same_hour}}"
     yield f"  calendar: {'[is_weekend]' if period >= DAY else '[hour, is_weekend]'}"
     zone = guesses.zone.timezone if guesses.zone else "UTC"
     yield from comment("the operator's own zone, in which people get up and go to bed", indent=2)

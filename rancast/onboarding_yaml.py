@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+import yaml
+
 from rancast.durations import short_duration
 
 WIDTH = 100
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./]*( [A-Za-z0-9_./]+)*")
-# words that some reader of YAML takes for something else than a word
-_TAKEN = re.compile(r"y|n|yes|no|on|off|true|false|null|nan|inf|~", re.IGNORECASE)
+_READER = yaml.resolver.Resolver()
 
 
 def comment(*sentences: str, indent: int = 0) -> list[str]:
@@ -40,11 +41,17 @@ def scalar(value: Any) -> str:
         return short_duration(value) if value else "0s"
     if not isinstance(value, str):
         return json.dumps(value)
-    if _PLAIN.fullmatch(value) and not _TAKEN.fullmatch(value):
+    if _PLAIN.fullmatch(value) and _is_word(value):
         return value
     if value.isprintable() and ("\\" in value or '"' in value):
         return "'" + value.replace("'", "''") + "'"
     return f'"{"".join(map(_escaped, value))}"'
+
+
+def _is_word(text: str) -> bool:
+    """Tell whether text without quotes stays text; `no`, `on` and `null` are taken for a value."""
+    tag = _READER.resolve(yaml.ScalarNode, text, (True, False))
+    return bool(tag == _READER.DEFAULT_SCALAR_TAG)
 
 
 def _escaped(char: str) -> str:

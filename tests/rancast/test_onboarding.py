@@ -120,6 +120,24 @@ def test_a_first_use_case_fits_the_draft() -> None:
     assert case["split"]["embargo"] == "30min"
 
 
+@pytest.mark.parametrize(
+    "word", ["null", "Null", "yes", "no", "on", "OFF", "true", "~", "1:30", ".nan"]
+)
+@pytest.mark.parametrize("header", ["{},cell,load", "at,{},load", "at,cell,{}"])
+def test_columns_whose_names_are_values_of_yaml_are_drafted(word: str, header: str) -> None:
+    """As the time, the entity or the measure: quoted, so that the name stays a name."""
+    rows = [
+        (at, cell, place % 17 / 4)
+        for place, at in enumerate(stamps(288))
+        for cell in ("Cork", "Dublin")
+    ]
+    found = drafted(csv(header.format(word), rows), use_case="soon")
+    (guess,) = [guess for guess in found.guesses.columns if guess.raw == word]
+    assert guess.name in found.dataset.columns
+    plain = set(yaml.safe_load(found.dataset_yaml)["columns"])
+    assert plain == set(found.dataset.columns)
+
+
 @pytest.mark.parametrize("kind", ["dataset", "use_case"])
 def test_drafts_satisfy_the_published_schema(kind: str) -> None:
     """An editor has no complaint about a drafted file."""

@@ -150,13 +150,14 @@ def _features(guesses: Guesses, target: ColumnGuess, period: timedelta) -> Itera
     yield f"  current: {flow(names)}"
     if words:
         yield f"  categories: {flow(words)}"
+    of = flow([target.name])
     yield "  lags:"
-    yield f"    - {{columns: {flow([target.name])}, periods: [1, 2, 3]}}"
+    yield f"    - {{columns: {of}, periods: [1, 2, 3]}}"
     yield "  windows:"
-    yield f"    - {{columns: {flow([target.name])}, over: {flow(windows)}, statistics: [mean, std]}}"
+    yield f"    - {{columns: {of}, over: {flow(windows)}, statistics: [mean, std]}}"
     if period < DAY and guesses.delivery.days > 7:
         yield "  history:"
-        yield f"    - {{columns: {flow([target.name])}, days: 7, at: same_hour}}"
+        yield f"    - {{columns: {of}, days: 7, at: same_hour}}"
     yield f"  calendar: {'[is_weekend]' if period >= DAY else '[hour, is_weekend]'}"
     zone = guesses.zone.timezone if guesses.zone else "UTC"
     yield from comment("the operator's own zone, in which people get up and go to bed", indent=2)

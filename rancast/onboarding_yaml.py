@@ -50,7 +50,7 @@ def scalar(value: Any) -> str:
 
 def _is_word(text: str) -> bool:
     """Tell whether text without quotes stays text; `no`, `on` and `null` are taken for a value."""
-    tag = _READER.resolve(yaml.ScalarNode, text, (True, False))
+    tag = _READER.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return bool(tag == _READER.DEFAULT_SCALAR_TAG)
 
 

@@ -3,12 +3,18 @@
 What the sections say is in `training_report`, how figures are drawn in `report_figures`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+LONG_WORD, LONG_TEXT = 24, 40
+_PIECE = re.compile(rf"\S{{1,{LONG_WORD - 1}}}[_/,.=-]|\S{{1,{LONG_WORD}}}")
+_LONG = re.compile(rf"\S{{{LONG_WORD + 1},}}")
 
 
 class Bar(NamedTuple):
@@ -83,6 +89,8 @@ def _template() -> Template:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["figure"] = _json
+    environment.filters["breakable"] = _breakable
+    environment.filters["look"] = _look
     environment.tests["bar"] = lambda cell: isinstance(cell, Bar)
     return environment.from_string(_PAGE)
 
@@ -90,6 +98,20 @@ def _template() -> Template:
 def _json(figure: Any) -> str:
     """Return a figure as JSON that may stand in a script element: no tag can end it."""
     return str(figure.to_json()).replace("<", "\\u003c")
+
+
+def _breakable(cell: str) -> Markup:
+    """Return a cell, escaped, in which a browser may break words that are long, and no others."""
+    kept = iter([*_LONG.split(cell), ""])
+    long = [Markup("<wbr>").join(_PIECE.findall(word)) for word in _LONG.findall(cell)]
+    return Markup("").join(part for word in [*long, ""] for part in (next(kept), word))
+
+
+def _look(cell: str) -> str:
+    """Return the class of a cell: a verdict, a sentence that needs room, or none."""
+    if cell in ("passed", "failed"):
+        return cell
+    return "words" if len(cell) > LONG_TEXT else ""
 
 
 @lru_cache(maxsize=1)
@@ -116,7 +138,7 @@ _PAGE = """\
 * { box-sizing: border-box; }
 html { scroll-padding-top: 3.5rem; scroll-behavior: smooth; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink);
-  background: var(--back); margin: 0; }
+  background: var(--back); margin: 0; overflow-wrap: break-word; }
 header, main { max-width: 80rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 1.75rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; }
@@ -141,19 +163,20 @@ section > p { max-width: 62rem; color: var(--soft); }
   border-radius: 0 10px 10px 0; padding: .6rem 1rem; }
 .verdict b { color: var(--tone); font-size: 1.05rem; } .verdict ul { margin: .3rem 0 0; }
 .good { --tone: var(--good); } .bad { --tone: var(--bad); } .unsure { --tone: var(--unsure); }
-.passed { color: var(--good); font-weight: 600; } .failed { color: var(--bad); font-weight: 600; }
+.passed, .failed { font-weight: 600; white-space: nowrap; }
+.passed { color: var(--good); } .failed { color: var(--bad); }
 .figures { display: grid; gap: 1rem; margin-top: .5rem; }
 .figures > * { min-width: 0; }
 @media (min-width: 60rem) { .two { grid-template-columns: 1fr 1fr; }
   .three { grid-template-columns: 1fr 1fr 1fr; } }
-.scroll { overflow: auto; max-height: 30rem; margin-top: .8rem; }
+.scroll { overflow-x: auto; margin-top: .8rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
   font-size: .92rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 500; white-space: nowrap; position: sticky; top: 0;
-  background: var(--paper); }
-td:first-child { min-width: 9rem; }
+  border-bottom: 1px solid var(--line); }
+th { color: var(--soft); font-weight: 500; white-space: nowrap; }
+td:first-child { min-width: 9rem; } .words { min-width: 15rem; }
+@media print { nav { position: static; } .scroll { overflow: visible; } }
 .number { text-align: right; white-space: nowrap; }
 .bar { width: 32%; white-space: nowrap; } .bar i { display: inline-block; height: .7em;
   border-radius: 2px; background: var(--model); opacity: .75; margin-right: .5em; }
@@ -231,8 +254,7 @@ footer { max-width: 80rem; margin: 0 auto; padding: .5rem 1.25rem 2rem; color: v
 {% if cell is bar %}
 <td class="bar"><i style="width: {{ "%.1f"|format(70 * cell.share) }}%"></i>{{ cell.text }}</td>
 {% else %}
-<td class="{{ "number" if name in table.numbers else cell if cell in ("passed", "failed") }}">
-{{- cell }}</td>
+<td class="{{ "number" if name in table.numbers else cell|look }}">{{ cell|breakable }}</td>
 {% endif %}
 {% endfor %}
 </tr>

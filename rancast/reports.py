@@ -32,7 +32,7 @@ h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6
 p { margin: .3rem 0; } .soft { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .75rem .45rem 0;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 500; white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; } .note { color: var(--soft); font-size: .87em; }
 .verdict, .outcome { font-weight: 600; white-space: nowrap; }

@@ -15,6 +15,7 @@ from rancast.evaluation import evaluate
 from rancast.judging import Entry
 from rancast.models import ModelCard
 from rancast.problems import Problem
+from rancast.report_page import Head, Section, Table, render
 from rancast.tables import Part, TableSummary
 from rancast.training_report import ReportFacts
 
@@ -183,6 +184,18 @@ def test_slices_say_busy_hour_and_too_few_rows(page: str) -> None:
     assert groups["busy hour"][2:] == "too few rows: 20, needed are 100".split()
     count, breaches, score = groups["other hours"][:3]
     assert count == "220" and 0 < int(breaches) < 220 and 0 < float(score) <= 1
+
+
+def test_tables_show_every_row_and_break_long_words_only(page: str) -> None:
+    """No table is cut at a height, no word is torn; a long name may break after its signs."""
+    assert "max-height" not in own(page) and "overflow-wrap: anywhere" not in own(page)
+    assert '<td class="failed">failed</td>' in page
+    name = "downlink_throughput_mbps_mean_7d_any_hour"
+    table = Table(("kind", "name"), [["baseline", name], ["<b>", "x" * 30]])
+    shown = render(Head("", "", "", None, ()), [Section("", "", tables=[table])])
+    assert ">baseline</td>" in shown and ">&lt;b&gt;</td>" in shown
+    assert ">downlink_throughput_<wbr>mbps_mean_7d_any_<wbr>hour</td>" in shown
+    assert f">{24 * 'x'}<wbr>{6 * 'x'}</td>" in shown
 
 
 def test_it_loads_nothing_and_runs_no_text_of_data(page: str) -> None:

@@ -4,6 +4,15 @@ from rancast.cluster_profiles import Cluster, Clusters
 from rancast.markdown import Cell, code, escape, picture, table
 
 
+def whose_letters(candidate: str, use_case: str) -> str:
+    """Say what letters are, and where the numbers stand that clusters keep."""
+    return (
+        f"Letters are the own labels of {candidate}, A for its label 0; the numbers that clusters "
+        f"keep come with a promotion and stand on the page clusters-{use_case} in Prefect and, as "
+        "the tag rancast.label_map, at the champion's version in MLflow."
+    )
+
+
 def clusters_page(title: str, clusters: Clusters, whose: str, plot: bytes | None) -> str:
     """Return a page of markdown; `whose` is a sentence on whose clusters and numbers they are."""
     lines = [f"## {escape(title)}: clusters", "", escape(whose), ""]
@@ -11,7 +20,7 @@ def clusters_page(title: str, clusters: Clusters, whose: str, plot: bytes | None
         lines += [picture(plot, "the day of each cluster"), ""]
     lines += table(
         ("cluster", "entities", "silhouette", "found again", "what it is"),
-        [_row(cluster) for cluster in clusters.clusters],
+        [_row(clusters.name(cluster), cluster) for cluster in clusters.clusters],
         numbers="entities, silhouette, found again",
     )
     lines += [
@@ -23,17 +32,18 @@ def clusters_page(title: str, clusters: Clusters, whose: str, plot: bytes | None
         "### Who is in it",
         "",
     ]
-    return "\n".join([*lines, *(_members(cluster) for cluster in clusters.clusters)])
+    members = [_members(clusters.name(cluster), cluster) for cluster in clusters.clusters]
+    return "\n".join([*lines, *members])
 
 
-def _row(cluster: Cluster) -> list[Cell]:
+def _row(name: str, cluster: Cluster) -> list[Cell]:
     again = "" if cluster.jaccard is None else f"{cluster.jaccard:.0%}"
     silhouette = f"{cluster.silhouette:.2f}"
     words = escape(cluster.words)
-    return [f"**{cluster.label}**", cluster.entities, silhouette, again, words]
+    return [f"**{name}**", cluster.entities, silhouette, again, words]
 
 
-def _members(cluster: Cluster) -> str:
-    names = ", ".join(code(name) for name in cluster.members) or "nobody most of the time"
+def _members(name: str, cluster: Cluster) -> str:
+    names = ", ".join(code(member) for member in cluster.members) or "nobody most of the time"
     more = cluster.entities - len(cluster.members)
-    return f"- cluster {cluster.label}: {names}" + (f", and {more:,} more" if more else "")
+    return f"- cluster {name}: {names}" + (f", and {more:,} more" if more else "")

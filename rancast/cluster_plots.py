@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rancast.cluster_profiles import Cluster, Clusters, name_and_unit
+from rancast.cluster_profiles import Cluster, Clusters, letter, name_and_unit
 from rancast.errors import EvidenceError
 from rancast.models import ModelCard
 from rancast.plots import canvases, feature_importance, to_png
@@ -24,7 +24,7 @@ COLUMNS_DRAWN = 4
 def for_candidate(
     clusters: Clusters, card: ModelCard, predictions: pd.DataFrame, importance: pd.DataFrame
 ) -> dict[str, bytes]:
-    """Return file name -> PNG of one clustering, by its own labels.
+    """Return file name -> PNG of one clustering, by the letters of its own labels.
 
     The day is left out where the use case has no `features.profile`.
     """
@@ -56,7 +56,7 @@ def over_the_day(clusters: Clusters, title: str) -> bytes:
     )
     for axes, column in zip(panels, columns, strict=True):
         for cluster in clusters.clusters:
-            _draw_day(axes, cluster, column)
+            _draw_day(axes, cluster, column, clusters.name(cluster))
         axes.axhline(1, color="#333333", linewidth=0.8, linestyle=":")
         axes.set_ylabel(f"{name_and_unit(column)[0]},\ntimes its day")
         axes.set(xlim=(0, 24), xticks=range(0, 25, 4))
@@ -65,7 +65,7 @@ def over_the_day(clusters: Clusters, title: str) -> bytes:
     return to_png(figure)
 
 
-def _draw_day(axes: "Axes", cluster: Cluster, column: str) -> None:
+def _draw_day(axes: "Axes", cluster: Cluster, column: str, name: str) -> None:
     values = [np.nan if value is None else value for value in cluster.days.get(column, ())]
     edges = np.linspace(0, 24, len(values) + 1)
     axes.stairs(
@@ -73,13 +73,16 @@ def _draw_day(axes: "Axes", cluster: Cluster, column: str) -> None:
         edges,
         baseline=None,
         linewidth=2.2,
-        label=f"{cluster.label}: {cluster.entities} of them",
+        label=f"{name}: {cluster.entities} of them",
         **_look(cluster.label),
     )
 
 
 def silhouette_plot(predictions: pd.DataFrame, title: str) -> bytes:
-    """Draw the silhouette of each row, by cluster and from high to low (Rousseeuw 1987)."""
+    """Draw the silhouette of each row, by cluster and from high to low (Rousseeuw 1987).
+
+    Clusters are called by the letters of the model's own labels.
+    """
     mean = float(predictions["silhouette"].mean())
     figure, (axes,) = canvases(
         f"{title}: how well each row lies in its cluster",
@@ -92,9 +95,10 @@ def silhouette_plot(predictions: pd.DataFrame, title: str) -> bytes:
     for label, rows in predictions.groupby("prediction", sort=True):
         values = np.sort(rows["silhouette"].to_numpy())[::-1]
         places = np.arange(start, start + len(values))
-        look = _look(int(float(str(label))))
+        own = int(float(str(label)))
+        look = _look(own)
         axes.fill_between(places, 0, values, step="mid", color=look["color"], linewidth=0)
-        axes.text(start + len(values) / 2, -0.02, f"{label:g}", ha="center", va="top")
+        axes.text(start + len(values) / 2, -0.02, letter(own), ha="center", va="top")
         start += len(values) + max(1, len(predictions) // 60)
     axes.axhline(mean, color="#333333", linestyle="--", linewidth=1)
     axes.set(ylabel="silhouette", xlabel="rows by cluster", xticks=[])

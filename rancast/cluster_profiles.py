@@ -55,12 +55,29 @@ class Cluster(Document):
     words: str
 
 
+def letter(label: int) -> str:
+    """Return what a model's own label is called, so that nobody takes it for a kept number.
+
+    0 is A, 25 is Z and 26 is AA, as columns of a spreadsheet.
+    """
+    before, place = divmod(label, 26)
+    return (letter(before - 1) if before > 0 else "") + chr(ord("A") + place)
+
+
 class Clusters(Document):
-    """The clusters of one model on the rows of a holdout, in order of their labels."""
+    """The clusters of one model on the rows of a holdout, in order of their labels.
+
+    `is_numbered` says that the labels are the numbers that people know, and not the model's own.
+    """
 
     rows: int
     entities: int
     clusters: tuple[Cluster, ...]
+    is_numbered: bool = False
+
+    def name(self, cluster: Cluster) -> str:
+        """Return what people call a cluster: its number, or a letter before it has one."""
+        return str(cluster.label) if self.is_numbered else letter(cluster.label)
 
     def numbered(self, label_map: Mapping[int, int]) -> "Clusters":
         """Return the same clusters under the numbers that people know them by."""
@@ -68,9 +85,8 @@ class Clusters(Document):
             cluster.model_copy(update={"label": label_map[cluster.label]})
             for cluster in self.clusters
         ]
-        return self.model_copy(
-            update={"clusters": tuple(sorted(found, key=lambda cluster: cluster.label))}
-        )
+        ordered = tuple(sorted(found, key=lambda cluster: cluster.label))
+        return self.model_copy(update={"clusters": ordered, "is_numbered": True})
 
 
 class _Words(NamedTuple):

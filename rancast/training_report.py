@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from rancast import report_figures as figures
+from rancast.cluster_pages import whose_letters
 from rancast.cluster_profiles import Clusters
 from rancast.column_names import INTERVAL_COLUMNS
 from rancast.decisions import Decision
@@ -256,12 +257,12 @@ def _against_actual(material: Material) -> Section:
 
 
 def _clusters(material: Material) -> Section | None:
-    found = material.facts.clusters
+    facts, found = material.facts, material.facts.clusters
     if found is None:
         return None
     rows: list[list[Cell]] = [
         [
-            str(one.label),
+            found.name(one),
             f"{one.entities:,}",
             f"{one.silhouette:.2f}",
             "" if one.jaccard is None else f"{one.jaccard:.0%}",
@@ -272,9 +273,9 @@ def _clusters(material: Material) -> Section | None:
     columns = ("cluster", "entities", "silhouette", "found again", "what it is")
     return Section(
         "Clusters",
-        "By the model's own labels; the numbers that people know come with a promotion. A "
-        "silhouette is 1 far from the next cluster and 0 on the border to it; found again is the "
-        "share (Jaccard) that a model of half of the entities finds, too.",
+        f"{whose_letters(facts.card.candidate, facts.use_case)} A silhouette is 1 far from the "
+        "next cluster and 0 on the border to it; found again is the share (Jaccard) that a model "
+        "of half of the entities finds, too.",
         tables=[Table(columns, rows, columns[1:4])],
     )
 
@@ -387,11 +388,21 @@ def _made_of(material: Material) -> Section:
         ["estimator", f"{card.estimator} ({params})" if params else card.estimator],
         ["features", f"{len(card.features)}: {', '.join(card.features)}"],
         ["trained on rows to", card.train_end],
-        ["rows", f"{table.rows:,}, of which {table.labelled:,} with a label"],
-        ["without a label", f"{table.unlabelled:,}, and {table.too_recent:,} too recent for one"],
+        *_rows_of(facts),
         ["embargo", f"{table.embargoed:,} rows between training and holdout left out"],
     ]
     return Section("Made of", "", tables=[Table(("", ""), rows)])
+
+
+def _rows_of(facts: ReportFacts) -> list[list[str]]:
+    """Say how many rows there are, and where there is a target, how many have a label."""
+    table = facts.table
+    if facts.problem == "clustering":
+        return [["rows", f"{table.rows:,}"]]
+    return [
+        ["rows", f"{table.rows:,}, of which {table.labelled:,} with a label"],
+        ["without a label", f"{table.unlabelled:,}, and {table.too_recent:,} too recent for one"],
+    ]
 
 
 Maker = Callable[[Material], Section | None]

@@ -187,10 +187,13 @@ class TrainingOutcome(Document):
     ) -> "TrainingOutcome":
         """Return this with the clusters of who is champion now, under the numbers people know.
 
-        Before there is a champion they are those of the best candidate, by its own labels. Other
+        Before there is a champion they are those of the best candidate, by letters. Other
         problems than clustering have none.
         """
-        clusters, whose = best.clusters, f"Of {best.entry.name}, which is not champion."
+        clusters, whose = (
+            best.clusters,
+            f"Of {best.entry.name}, which is not champion, by letters: A is its own label 0.",
+        )
         champion = pointer.champion if pointer else None
         if champion is not None and champion.label_map is not None:
             if champion.fingerprint != best.fingerprint:

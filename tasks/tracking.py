@@ -6,7 +6,7 @@ from typing import Any
 from prefect.runtime import flow_run
 
 from rancast import cluster_plots, plots
-from rancast.cluster_pages import clusters_page
+from rancast.cluster_pages import clusters_page, whose_letters
 from rancast.cluster_profiles import Clusters
 from rancast.documents import canonical_json, digest
 from rancast.errors import ModelRefused
@@ -120,7 +120,7 @@ def _model(fit: Fit) -> tuple[bytes, ModelCard, Any]:
 
 def _plots(training: Training, fit: Fit) -> dict[str, bytes]:
     if fit.clusters is not None:
-        return _clusters(fit, fit.clusters)
+        return _clusters(training.use_case.name, fit, fit.clusters)
     baselines = {name: load_frame(ref) for name, ref in training.baselines.outputs.items()}
     drawn = plots.for_candidate(
         load_frame(fit.made["predictions"]),
@@ -132,12 +132,11 @@ def _plots(training: Training, fit: Fit) -> dict[str, bytes]:
     return {f"plots/{name}": data for name, data in drawn.items()}
 
 
-def _clusters(fit: Fit, clusters: Clusters) -> dict[str, bytes]:
-    """Draw and describe a clustering, by the model's own labels: numbers come with a promotion."""
+def _clusters(use_case: str, fit: Fit, clusters: Clusters) -> dict[str, bytes]:
+    """Draw and describe a clustering, by letters: numbers come with a promotion."""
     rows, importance = (load_frame(fit.made[name]) for name in ("predictions", "importance"))
     drawn = cluster_plots.for_candidate(clusters, fit.card, rows, importance)
-    whose = f"Of candidate {fit.entry.name}, by the model's own labels."
-    page = clusters_page(fit.entry.name, clusters, whose, None)
+    page = clusters_page(fit.entry.name, clusters, whose_letters(fit.entry.name, use_case), None)
     return {
         "clusters.json": canonical_json(clusters),
         "clusters.md": page.encode(),

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from rancast.cluster_profiles import MEMBERS, Clusters, describe
+from rancast.cluster_pages import clusters_page, whose_letters
+from rancast.cluster_profiles import MEMBERS, Clusters, describe, letter
 from rancast.groupings import groupings
 
 DAY = pd.Timestamp("2024-03-04", tz="UTC")
@@ -87,6 +88,17 @@ def test_numbers_of_the_champion_are_put_in_place_of_labels() -> None:
         (3, ("C", "D")),
         (7, ("A", "B")),
     ]
+
+
+def test_own_labels_are_letters_and_kept_numbers_are_numbers() -> None:
+    """A page never shows a number that is not the one that people know; it says where that is."""
+    assert [letter(label) for label in (0, 1, 25, 26, 27, 52)] == "A B Z AA AB BA".split()
+    own, whose = described(), whose_letters("k_means", "groups")
+    page = clusters_page("k_means", own, whose, None)
+    assert "| **A** |" in page and "- cluster B: `C`, `D`" in page and "**0**" not in page
+    assert "clusters-groups" in page and "label_map" in page
+    kept = clusters_page("k_means", own.numbered({0: 7, 1: 3}), "By kept numbers.", None)
+    assert "| **3** |" in kept and "- cluster 7: `A`, `B`" in kept and "**A**" not in kept
 
 
 def test_trivial_groupings() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from rancast import report_figures, training_report
+from rancast.cluster_profiles import Cluster, Clusters
 from rancast.decisions import Decision, GateResult
 from rancast.evaluation import evaluate
 from rancast.judging import Entry
@@ -196,6 +197,31 @@ def test_tables_show_every_row_and_break_long_words_only(page: str) -> None:
     assert ">baseline</td>" in shown and ">&lt;b&gt;</td>" in shown
     assert ">downlink_throughput_<wbr>mbps_mean_7d_any_<wbr>hour</td>" in shown
     assert f">{24 * 'x'}<wbr>{6 * 'x'}</td>" in shown
+
+
+def test_a_clustering_names_clusters_by_letters_and_speaks_of_no_labels() -> None:
+    """The report is made before the decision, so no number in it can be one that people know."""
+    one = Cluster(
+        label=1,
+        rows=9,
+        entities=3,
+        members=("a",),
+        silhouette=0.5,
+        categories={},
+        traits=(),
+        days={},
+        words="Three of them.",
+    )
+    found = Clusters(rows=9, entities=3, clusters=(one,))
+    frame = predictions("regression")
+    given = facts("regression", frame).model_copy(
+        update={"problem": "clustering", "metric": "mae", "clusters": found}
+    )
+    page = own(training_report.build(frame, None, None, [frame], given))
+    assert '<td class="">B</td><' in page.replace("\n", "")
+    assert "clusters-degradation in Prefect" in page
+    assert "with a label" not in page and "without a label" not in page
+    assert "too recent" not in page
 
 
 def test_it_loads_nothing_and_runs_no_text_of_data(page: str) -> None:

@@ -32,6 +32,9 @@ from rancast.windows import Ingested
 if TYPE_CHECKING:
     from flows.daily import Night
 
+# rules that get a line of their own; the others share one
+MOST_RULES = 6
+
 
 def main() -> int:
     """Run the demo; the exit code tells whether it went through."""
@@ -161,10 +164,18 @@ def tell_ingest(ingested: Ingested, settings: Settings) -> None:
         f"  {raw:,} rows in = {curated:,} curated + {quarantined:,} quarantined + "
         f"{duplicates:,} duplicates"
     )
-    for rule, count in quarantine_reasons(ingested)[:6]:
-        say(f"    {count:>6,}  {rule}")
+    for reason in rule_lines(quarantine_reasons(ingested)):
+        say(reason)
     say(f"  files: {settings.lake}/curated/{ingested.dataset}/ and .../quarantine/, each day with")
     say("  its manifest.json; reports/validation/ holds a page for each day")
+
+
+def rule_lines(reasons: list[tuple[str, int]]) -> list[str]:
+    """Return a line for each of the rules that set most rows aside, and one for all others."""
+    rest = [count for _, count in reasons[MOST_RULES:]]
+    more = f"by {len(rest)} more {'rule' if len(rest) == 1 else 'rules'}, in the days' manifests"
+    told = [*reasons[:MOST_RULES], *([(more, sum(rest))] if rest else [])]
+    return [f"    {count:>6,}  {rule}" for rule, count in told]
 
 
 def tell_training(outcome: TrainingOutcome, settings: Settings) -> None:

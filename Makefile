@@ -24,7 +24,8 @@ $(VENV)/.installed: requirements.txt deployments/pip.txt pyproject.toml
 	@# a pip that resolves our locks: that of Python 3.11 takes no extra of a library that is not the newest
 	@$(BIN)/python -m pip install --quiet --require-hashes -r deployments/pip.txt
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@# setuptools warns after every editable install of folders with a package's name; here these are the packages
+	@$(BIN)/python -W "ignore:Editable installation" -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 node_modules/.installed: package-lock.json $(VENV)/.installed

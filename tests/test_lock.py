@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.metadata import files
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def test_the_image_has_the_versions_that_the_tests_ran_with() -> None:
     assert len(image) > 100
     assert image.items() <= here.items()
     assert not {"pytest", "jupyterlab", "mypy"} & image.keys()
+
+
+def test_an_installation_hides_one_warning_and_no_other() -> None:
+    """make install leaves out what the locked setuptools says of every editable install."""
+    hidden = re.findall(r'-W "(.*)" -m pip install .*--editable', read("Makefile"))
+    action, _, words = hidden[0].partition(":")
+    (source,) = [path for path in files("setuptools") or () if path.name == "editable_wheel.py"]
+    assert (len(hidden), action, ":" in words) == (1, "ignore", False)
+    assert f'emit("{words}' in source.read_text()
+    assert "PYTHONWARNINGS" not in read("Makefile")
 
 
 def pins(lock: str) -> dict[str, str]:

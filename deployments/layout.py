@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 from deployments.samples import RawFile, find_files
 from rancast.datasets import Dataset, load_dataset
 from rancast.errors import ConfigurationError, DataError, RancastError
+from rancast.expectations import load_suite
 from rancast.onboarding_layout import split_by_day
 from rancast.onboarding_sample import blob_name
 from rancast.settings import load_settings
@@ -28,6 +29,7 @@ def main() -> int:
     try:
         settings = load_settings()
         dataset = load_dataset(settings.home, options.name)
+        _check_suite(settings.home, dataset)
         to = options.to or _local_folder(settings.raw)
         last = lay_out(find_files(options.data), dataset, to, options.day)
         print(_next_step(settings.home, dataset.name, last + timedelta(days=1)))
@@ -35,6 +37,12 @@ def main() -> int:
         print(f"\nThe layout stopped: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _check_suite(home: Path, dataset: Dataset) -> None:
+    """Hold the suite against the dataset now, before `daily` does; it need not be written yet."""
+    if (home / "expectations" / f"{dataset.name}.json").is_file():
+        load_suite(home, dataset.name).check(dataset.as_delivered())
 
 
 def _local_folder(url: str) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from deployments.samples import MOST_BYTES, MOST_FILES, MOST_ROWS, find_files, read_sample
 from rancast.errors import ConfigurationError, RancastError
 from rancast.onboarding import Draft, draft
+from rancast.onboarding_names import check_name
 from rancast.onboarding_sample import NO_DAY
 from rancast.partitions import Partition
 from rancast.schemas import KINDS
@@ -35,6 +36,9 @@ def main() -> int:
 
 def onboard(data: Path, name: str, use_case: str | None, home: Path) -> None:
     """Draft below `home`, and say what was found; raises RancastError where nothing was written."""
+    check_name("NAME", name)
+    if use_case is not None:
+        check_name("USE_CASE", use_case)
     targets = _targets(home, name, use_case)
     found = find_files(data)
     files = read_sample(found)

@@ -19,12 +19,12 @@ from pydantic import (
     model_validator,
 )
 
-from rancast.documents import Document, Duration, find_yaml, read_yaml
+from rancast.documents import NAME, Document, Duration, find_yaml, read_yaml
 from rancast.errors import ConfigurationError
 from rancast.expressions import Expression
 from rancast.hierarchy import Placement, load_hierarchy
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Name = Annotated[str, Field(pattern=NAME)]
 ColumnType = Literal["string", "float", "integer", "boolean", "timestamp"]
 
 

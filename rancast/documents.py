@@ -12,10 +12,14 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from rancast.errors import ConfigurationError
 
 YAML_LIMIT_BYTES = 256 * 1024
+# of datasets, use cases, columns and features, and the same in words
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+NAME_IN_WORDS = "a name has lower-case letters, digits and _, at most 63, and begins with a letter"
 SHOWN_FINDINGS = 8
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
@@ -171,16 +175,18 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         elif item["type"] == "missing":
             lines.append(f"'{key}' is missing")
         elif isinstance(item["input"], dict):
-            lines.append(f"'{key}': {_message(item['msg'])}")
+            lines.append(f"'{key}': {_message(item)}")
         else:
-            lines.append(f"'{key}' is {str(item['input'])[:200]!r}: {_message(item['msg'])}")
+            lines.append(f"'{key}' is {str(item['input'])[:200]!r}: {_message(item)}")
     if len(lines) > SHOWN_FINDINGS:
         lines[SHOWN_FINDINGS:] = [f"and {len(lines) - SHOWN_FINDINGS} more"]
     return "; ".join(lines) + "."
 
 
-def _message(text: str) -> str:
-    return text.removeprefix("Value error, ").rstrip(".")
+def _message(item: ErrorDetails) -> str:
+    if item.get("ctx", {}).get("pattern") == NAME:
+        return NAME_IN_WORDS
+    return item["msg"].removeprefix("Value error, ").rstrip(".")
 
 
 def _known(model: type[BaseModel], location: tuple[int | str, ...]) -> str:

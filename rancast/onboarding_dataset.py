@@ -143,19 +143,20 @@ def _columns(guesses: Guesses) -> Iterator[str]:
         yield f"  {DAY}: {{type: timestamp}}  # from the file's folder, see from_path"
     for guess in guesses.columns:
         if guess.time is None or guess.name == guesses.time:
-            yield from comment(*_told(guess), indent=2)
+            yield from comment(*_told(guess, guesses.name), indent=2)
         else:
             yield from comment(*guess.notes, "another time", indent=2)
         yield f"  {scalar(guess.name)}: {flow(column(guess))}"
 
 
-def _told(guess: ColumnGuess) -> list[str]:
+def _told(guess: ColumnGuess, dataset: str) -> list[str]:
     """Return the evidence of a column; that of the clock stands at `time`."""
     notes = [note for note in guess.notes if guess.time is None or note not in guess.time.notes]
     if guess.is_constant and guess.type != "timestamp" and guess.present:
         notes.append(
             f"constant: all {guess.present:,} cells that have a value have the same; if that stays "
-            "so, move its name to ignore"
+            f"so, move its raw name to ignore, and take {guess.name} out of "
+            f"expectations/{dataset}.json, out of column_set, too"
         )
     return notes
 

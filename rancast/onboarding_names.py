@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterable
 
 from rancast.column_names import RESERVED
+from rancast.documents import NAME, NAME_IN_WORDS
+from rancast.errors import ConfigurationError
 
 LONGEST = 63
 # columns that a draft takes from the path of a file
@@ -112,6 +114,18 @@ def curated_names(raw: Iterable[str]) -> dict[str, str]:
             name, number = f"{base[: LONGEST - 3]}_{number}", number + 1
         names[given] = name
     return names
+
+
+def check_name(word: str, given: str) -> None:
+    """Refuse a name that a file of ours cannot have, and say which one like it can.
+
+    Raises ConfigurationError; `word` is what the name is given by.
+    """
+    if re.fullmatch(NAME, given):
+        return
+    like = _snake(given)[:LONGEST]
+    other = repr(like) if like else "another"
+    raise ConfigurationError(f"{word} is {given!r}, but {NAME_IN_WORDS}; take {other}.")
 
 
 def _snake(raw: str) -> str:

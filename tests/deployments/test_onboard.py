@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from deployments import audit, layout, onboard
 from deployments.samples import MOST_FILES, find_files, read_sample
@@ -65,6 +66,23 @@ def test_nothing_is_overwritten(vendor: Path, home: Path, there: str) -> None:
     assert (home / there).read_text() == "mine"
     written = {"datasets/north_kpi.yaml", "expectations/north_kpi.json", "use_cases/soon.yaml"}
     assert {name for name in written if (home / name).exists()} == {there}
+
+
+@pytest.mark.parametrize(
+    ("name", "use_case", "said"),
+    [
+        ("Ran-PM", None, "NAME is 'Ran-PM', .* lower-case letters, digits and _, .* 'ran_pm'"),
+        ("5g", None, "begins with a letter; take 'c_5g'"),
+        ("--", None, "take another"),
+        ("ran_pm", "Soon!", "USE_CASE is 'Soon!', .* take 'soon'"),
+    ],
+)
+def test_a_name_is_refused_in_words(
+    vendor: Path, home: Path, name: str, use_case: str | None, said: str
+) -> None:
+    """Which characters a name may have, and one like it that is one."""
+    with pytest.raises(ConfigurationError, match=said):
+        onboard.onboard(vendor, name, use_case, home)
 
 
 def test_a_failure_is_one_sentence(
@@ -140,6 +158,25 @@ def test_files_are_laid_out_by_day(
     ]
     assert (home / "raw" / blobs[0]).read_text() == KPIS
     assert "1 files are 2 blobs on 2 UTC days" in capsys.readouterr().out
+
+
+def test_a_layout_holds_the_suite_against_the_dataset(
+    vendor: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A column moved to ignore, but not out of the suite, is told before a file is written."""
+    onboard.onboard(vendor, "north_kpi", None, home)
+    path = home / "datasets" / "north_kpi.yaml"
+    config = yaml.safe_load(path.read_text())
+    name, column = list(config["columns"].items())[-1]
+    del config["columns"][name]
+    config["ignore"] = column.get("from", [name])
+    path.write_text(yaml.safe_dump(config))
+    monkeypatch.setattr(sys, "argv", ["layout", str(vendor), "north_kpi", "--to", str(home / "to")])
+    assert layout.main() == 1
+    assert f"names the column '{name}', which dataset 'north_kpi' does" in capsys.readouterr().err
+    assert not (home / "to").exists()
+    (home / "expectations" / "north_kpi.json").unlink()
+    assert layout.main() == 0
 
 
 def test_a_layout_overwrites_nothing(vendor: Path, home: Path) -> None:

@@ -106,7 +106,7 @@ def test_expected_no_needs_no_quotes() -> None:
         ({"ignore": ["note"]}, "the raw name 'note' stands for two things"),
         ({"pseudonymise": {"latency_ms": "x"}}, "identifiers are strings"),
         ({"columns": {}}, "'columns'"),
-        ({"columns": {"Cell Id": {"type": "string"}}}, "String should match pattern"),
+        ({"columns": {"Cell Id": {"type": "string"}}}, "'Cell Id': a name has lower-case letters,"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -1,5 +1,6 @@
 """What the cells of a column are guessed to be."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,9 +64,11 @@ def test_evidence(cells: list[Any], sentence: str) -> None:
 
 
 def test_a_constant_is_told() -> None:
-    """A column of one value is kept, and the comment says that it tells nothing."""
+    """A column of one value is kept; the comment says that it tells nothing, and what names it."""
     text = csv("at,cell,vendor", [(at, cell, "X") for at in stamps(9) for cell in "AB"])
-    assert "constant: all 18 cells that have a value have the same" in drafted(text).dataset_yaml
+    told = re.sub(r"\s+#\s+", " ", drafted(text).dataset_yaml)
+    assert "constant: all 18 cells that have a value have the same" in told
+    assert "take vendor out of expectations/" in told
 
 
 def test_a_well_known_sentinel_far_from_all_others_is_a_mark() -> None:

@@ -24,7 +24,12 @@ from deployments.local import (
 from rancast.errors import ConfigurationError, RancastError
 from rancast.settings import Settings, load_settings
 from rancast.simulation import DATASETS, Scale, raw_files
-from rancast.summaries import decision_word, leaderboard_rows, quarantine_reasons
+from rancast.summaries import (
+    alerts_sentence,
+    decision_word,
+    leaderboard_rows,
+    quarantine_reasons,
+)
 from rancast.trainings import TrainingOutcome
 from rancast.use_cases import known_use_cases, load_use_case
 from rancast.windows import Ingested
@@ -190,6 +195,8 @@ def tell_training(outcome: TrainingOutcome, settings: Settings) -> None:
         mark = "*" if row["model"] == outcome.best else " "
         say(f" {mark}{row['model']:<26}{row['kind']:<11}{row[outcome.metric]}")
     say("  * the best of its folds in training, and so the one that is judged")
+    if alerts := alerts_sentence(outcome):
+        say(f"  {alerts}")
     say(f"\n  {decision_word(outcome)}")
     for reason in outcome.reasons:
         say(f"    - {reason}")

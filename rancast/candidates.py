@@ -25,7 +25,6 @@ from rancast.search import (
     Rows,
     SearchResult,
     fit_rows,
-    out_of_fold,
     out_of_folds,
     search,
     stability_of,
@@ -229,6 +228,7 @@ def _card(
         categories=_categories(parts.rows.X),
         problem=view.problem,
         threshold=_threshold(candidate, found, parts.train, view),
+        alert_budget=view.alerts.per_day if view.alerts else None,
         fold_score=float(found.trials.loc[found.trials["is_chosen"], "score_mean"].iloc[0]),
         selected=selected,
         train_end=(parts.rows if refit else parts.train).time.max().isoformat(),
@@ -251,8 +251,8 @@ def _threshold(
     """Return the decision threshold from out-of-fold predictions, None without an alert budget."""
     if view.alerts is None:
         return None
-    unseen = out_of_fold(candidate, found.params, train, view, found.kept[-2])
-    return alerts.threshold(unseen, view.alerts.per_day)
+    unseen = out_of_folds(candidate, found, train, view)
+    return alerts.threshold(unseen, view.alerts.per_day, alerts.period_of(train.time))
 
 
 def _intervals(

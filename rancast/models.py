@@ -60,10 +60,11 @@ class ModelCard(Document):
     `features` are the input columns in order, `categories` those of them that hold text. `params`
     are the estimator's as stated and as chosen by the search. `train_end` is the ISO time of the
     last row that the shipped model was fitted on; `refit` tells whether that includes the holdout.
-    A classification alerts where its prediction is at least `threshold`. `fold_score` is the mean
-    of the metric over the folds with the chosen parameters. `selected` are the features that a
-    selection kept, None where there was none. `intervals` are the quantiles that make prediction
-    intervals of a regression, see `interval`.
+    A classification alerts where its prediction is at least `threshold`, the lowest that kept to
+    `alert_budget` alerts a day on the folds. `fold_score` is the mean of the metric over the folds
+    with the chosen parameters. `selected` are the features that a selection kept, None where there
+    was none. `intervals` are the quantiles that make prediction intervals of a regression, see
+    `interval`.
     """
 
     candidate: str
@@ -73,6 +74,7 @@ class ModelCard(Document):
     categories: tuple[str, ...]
     problem: Problem
     threshold: float | None
+    alert_budget: float | None = None
     fold_score: float | None = None
     selected: tuple[str, ...] | None = None
     train_end: str

@@ -228,6 +228,7 @@ def leaderboard_page(outcome: TrainingOutcome, plot: bytes | None) -> str:
         ("model", "kind", outcome.metric, "other metrics"),
         [_model_row(row, outcome) for row in rows],
     )
+    lines += _alerts(outcome)
     if outcome.decision is not None and outcome.decision.comparisons:
         lines += ["", f"### {escape(outcome.best)} and the others, on the same rows", ""]
         lines += _comparisons(outcome.decision)
@@ -241,7 +242,14 @@ def _model_row(row: summaries.Row, outcome: TrainingOutcome) -> list[Cell]:
     # one cell for all of them: more columns do not fit, and of these the value is enough
     others = [name for name in row if name not in (*main, "chosen")]
     values = {name: str(row[name]).partition(" (")[0] for name in others}
+    if "alerts_per_day" in values and outcome.alert_budget is not None:
+        values["alerts_per_day"] += f" (budget {outcome.alert_budget:,.6g})"
     return [*cells, ", ".join(f"{escape(name)} {value}" for name, value in values.items())]
+
+
+def _alerts(outcome: TrainingOutcome) -> list[str]:
+    sentence = summaries.alerts_sentence(outcome)
+    return ["", escape(sentence)] if sentence else []
 
 
 def _comparisons(decision: Decision) -> list[str]:
@@ -306,6 +314,7 @@ def decision_page(outcome: TrainingOutcome, links: Mapping[str, str]) -> str:
                 for gate in outcome.decision.gates
             ],
         )
+    lines += _alerts(outcome)
     if outcome.audited:
         lines += ["", f"Leakage audit of its table: {escape(outcome.audited)}"]
     lines += ["", "### Where it is", ""]

@@ -112,7 +112,7 @@ def precision_recall(
             _draw_curve(axes, frame, BASELINE_COLOURS[name], f"baseline: {BASELINE_NAMES[name]}")
     _draw_curve(axes, predictions, MODEL, card.candidate, width=2.2)
     if card.threshold is not None:
-        _mark_threshold(axes, predictions, card.threshold)
+        _mark_threshold(axes, predictions, card.threshold, card.alert_budget)
     axes.set(xlabel="recall: share of breaches that are announced", xlim=(0, 1), ylim=(0, 1.02))
     axes.set_ylabel("precision: share of alerts that come true")
     axes.xaxis.set_major_formatter("{x:.0%}")
@@ -137,14 +137,18 @@ def _draw_curve(
     axes.plot(recall[kept], precision[kept], color=colour, label=label, linewidth=width)
 
 
-def _mark_threshold(axes: "Axes", predictions: pd.DataFrame, threshold: float) -> None:
+def _mark_threshold(
+    axes: "Axes", predictions: pd.DataFrame, threshold: float, budget: float | None
+) -> None:
     y, prediction = columns_of(predictions)
     alert = prediction >= threshold
     if not alert.any():
         return
     precision, recall = float(y[alert].mean()), float(y[alert].sum() / y.sum())
     days = int(cluster_codes(predictions)["day"].max()) + 1
-    text = f"alert at {threshold:.3g}: {alert.sum() / days:,.0f} a day, {precision:.0%} come true"
+    allowed = "" if budget is None else f" (budget {budget:,.6g})"
+    text = f"alert at {threshold:.3g}: {alert.sum() / days:,.0f} a day{allowed}, "
+    text += f"{precision:.0%} come true"
     axes.plot(recall, precision, "o", color=ALARM, markersize=9, zorder=5, label=text)
 
 

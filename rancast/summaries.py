@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rancast.alerts import beside_budget
 from rancast.evaluation import Interval
 from rancast.judging import Entry
 from rancast.manifests import PartitionFacts
@@ -134,6 +135,14 @@ def interval_text(interval: Interval | None) -> str:
     if interval.low is None or interval.high is None:
         return f"{interval.value:.4g}"
     return f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
+
+
+def alerts_sentence(outcome: TrainingOutcome) -> str:
+    """Return how many alerts a day who is judged gives, beside the budget; '' without a budget."""
+    best = next(entry for entry in outcome.leaderboard if entry.name == outcome.best)
+    found = best.evaluation.metrics.get("alerts_per_day")
+    text = beside_budget(found, outcome.alert_budget)
+    return f"{outcome.best}: {text}." if text else ""
 
 
 def decision_word(outcome: TrainingOutcome) -> str:

@@ -116,6 +116,10 @@ def _tiles(material: Material) -> Iterator[Tile]:
     if evaluation.reliability is not None:
         error = f"{evaluation.reliability.expected_error:.2%}"
         yield Tile("calibration error", error, "between predicted and came true")
+    alerts, budget = evaluation.metrics.get("alerts_per_day"), facts.card.alert_budget
+    if alerts is not None and budget is not None:
+        beside = f"budget {budget:,.6g}; {_bounds(alerts, evaluation.confidence)}"
+        yield Tile("alerts a day", _value(alerts), beside)
     inside = _inside(material.predictions)
     if inside is not None:
         yield Tile("inside its interval", f"{inside:.1%}", "of the holdout's actual values")
@@ -179,7 +183,8 @@ def _leaderboard(material: Material) -> Section:
         ]
         for entry in _best_first(facts)
     ]
-    columns = ("model", "kind", "folds", *(metric_name(name) for name in names))
+    budget = facts.card.alert_budget
+    columns = ("model", "kind", "folds", *(_titled(name, budget) for name in names))
     direction = "More" if greater_is_better(facts.metric) else "Less"
     return Section(
         "Leaderboard",
@@ -189,6 +194,12 @@ def _leaderboard(material: Material) -> Section:
         [figures.leaderboard(facts.entries, facts.card.candidate, facts.metric)],
         tables=[Table(columns, rows, columns[2:])],
     )
+
+
+def _titled(metric: str, budget: float | None) -> str:
+    """Return a metric's name as a column's title, that of alerts with the budget."""
+    is_counted = metric == "alerts_per_day" and budget is not None
+    return metric_name(metric) + (f" (budget {budget:,.6g})" if is_counted else "")
 
 
 def _gates(material: Material) -> Section | None:

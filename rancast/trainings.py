@@ -178,6 +178,7 @@ class TrainingOutcome(Document):
     model: Reference
     report: Reference | None = None
     asked: str | None = None
+    alert_budget: float | None = None
     audited: str = ""
     clusters: Clusters | None = None
     whose_clusters: str = ""
@@ -231,6 +232,7 @@ def conclude(
         run_id=tracked.run_id,
         computed=sum(not made.is_reused for made in training.made),
         model=best.made["model"],
+        alert_budget=best.card.alert_budget,
         audited=training.audited,
         report=tracked.report,
     )

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from rancast import candidates, estimators, models
+from rancast import alerts, candidates, estimators, models
 from rancast.candidates import FittedCandidate, fit
 from rancast.column_names import BASELINES
 from rancast.errors import ConfigurationError, DataError, EvidenceError
@@ -92,11 +92,37 @@ def test_card_says_how_to_use_the_model(fitted: FittedCandidate) -> None:
 
 
 def test_threshold_keeps_the_alert_budget_on_rows_not_fitted_on() -> None:
-    """Ten alerts a day are allowed, and about as many come on the holdout, which is not used."""
-    found = fit(table(days=20), LOGISTIC, VIEW.model_copy(update={"alerts": Alerts(per_day=10)}))
+    """Ten alerts a day are allowed, and about as many come on the holdout, which is not used.
+
+    A penalty that fits of a few days feel more would make the folds' models less sure.
+    """
+    weak = LOGISTIC.model_copy(update={"search": {"C": [1.0]}})
+    found = fit(table(days=20), weak, VIEW.model_copy(update={"alerts": Alerts(per_day=10)}))
     assert found.card.threshold is not None
-    alerts = (found.predictions["prediction"] >= found.card.threshold).sum()
-    assert 6 <= alerts / 3 <= 14
+    count = (found.predictions["prediction"] >= found.card.threshold).sum()
+    assert 6 <= count / 3 <= 14 and found.card.alert_budget == 10
+
+
+def test_threshold_rests_on_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A last fold that is quieter than those before would alone have given a lower threshold."""
+    rows = table(days=20)
+    is_late = rows["time"].between(pd.Timestamp("2024-03-13", tz="UTC"), rows["time"].iloc[-73])
+    rows.loc[is_late, "load"] *= 0.7
+    seen = []
+    whole = alerts.threshold
+
+    def spy(*given: Any) -> float:
+        seen.append(given)
+        return whole(*given)
+
+    monkeypatch.setattr(alerts, "threshold", spy)
+    found = fit(rows, LOGISTIC, VIEW.model_copy(update={"alerts": Alerts(per_day=10)})).card
+    ((unseen, per_day, period),) = seen
+    assert (unseen["fold"].nunique(), per_day, period) == (2, 10, alerts.DAY // 24)
+    assert found.threshold == whole(unseen, 10, period)
+    assert found.threshold > whole(unseen.query("fold == 1"), 10, period)
+    count = (unseen["prediction"] >= found.threshold).sum()
+    assert count <= 10 * alerts.covered_days(unseen, period) < count + 2
 
 
 def test_linear_algebra_runs_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,21 @@ def test_a_metric_that_only_some_have_is_told_of_them(tmp_path: Path) -> None:
         assert all("alerts" not in shown[one.name] for one in others)
 
 
+def test_alerts_stand_beside_their_budget(tmp_path: Path) -> None:
+    """Leaderboard and decision say what the holdout gave and what was allowed."""
+    told = outcome(tmp_path, decision(False))
+    first, *others = told.leaderboard
+    metrics = {**first.evaluation.metrics, "alerts_per_day": Interval(value=217, low=180, high=260)}
+    found = first.evaluation.model_copy(update={"metrics": metrics})
+    entries = (first.model_copy(update={"evaluation": found}), *others)
+    said = told.model_copy(update={"leaderboard": entries, "alert_budget": 200.0})
+    page = leaderboard_page(said, None)
+    assert rows_of(page)[0]["other metrics"] == "r2 0.8, alerts_per_day 217 (budget 200)"
+    sentence = "ridge: 217 (180 to 260) alerts a day on the holdout, budget 200."
+    assert sentence in page and sentence in decision_page(said, {})
+    assert "budget" not in leaderboard_page(told, None) + decision_page(told, {})
+
+
 def test_a_decision_leads_to_its_evidence_and_carries_no_markup(tmp_path: Path) -> None:
     """The page has the sentence, the reasons, the gates and where everything lies."""
     page = decision_page(outcome(tmp_path, decision(False)), LINKS)

@@ -8,7 +8,7 @@ import pytest
 
 from rancast.errors import EvidenceError
 from rancast.fit_view import Candidate, FitView, Search
-from rancast.search import Rows, out_of_fold, search, usable_folds
+from rancast.search import Rows, out_of_folds, search, usable_folds
 
 VIEW = FitView(
     problem="regression",
@@ -68,13 +68,17 @@ def test_folds_follow_time_with_embargo_on_a_sample() -> None:
         assert set(fold.test) <= set(fold.all_test)
 
 
-def test_out_of_fold_predictions_are_of_the_last_fold() -> None:
-    """Every row of the last fold is predicted, sampled or not, and its labels do not matter."""
+def test_out_of_fold_predictions_are_of_every_fold() -> None:
+    """Every row of each fold is predicted, sampled or not, and its own labels do not matter."""
     data = rows()
-    found = out_of_fold(RIDGE, {"alpha": 1.0}, data, VIEW)
-    assert found["time"].tolist() == data.time.tail(40).tolist()
-    other = data._replace(y=data.y.where(data.time < found["time"].min(), -1000.0))
-    pd.testing.assert_frame_equal(out_of_fold(RIDGE, {"alpha": 1.0}, other, VIEW), found)
+    chosen = search(RIDGE, data, VIEW)
+    found = out_of_folds(RIDGE, chosen, data, VIEW)
+    assert found["time"].tolist() == data.time.tail(120).tolist()
+    assert found["fold"].tolist() == [0] * 40 + [1] * 40 + [2] * 40
+    last = found.query("fold == 2")
+    other = data._replace(y=data.y.where(data.time < last["time"].min(), -1000.0))
+    again = out_of_folds(RIDGE, chosen, other, VIEW).query("fold == 2")
+    pd.testing.assert_series_equal(again["prediction"], last["prediction"])
 
 
 def test_same_seed_same_trials() -> None:

@@ -94,6 +94,7 @@ def facts(problem: Problem, frame: pd.DataFrame, is_decided: bool = True) -> Rep
             categories=("band",),
             problem=problem,
             threshold=0.6 if problem == "classification" else None,
+            alert_budget=5 if problem == "classification" else None,
             selected=("load", "band"),
             train_end="2024-02-29T00:00:00+00:00",
             refit=False,
@@ -163,6 +164,19 @@ def test_a_classification_has_its_sections(page: str) -> None:
     ]
     assert len(figures(page)) == 1 + 2 + 1 + 1 + 1 + 2
     assert "The selection kept 2 of 3 features: load, band." in page
+
+
+def test_alerts_stand_beside_their_budget() -> None:
+    """The head and the leaderboard's column say what is allowed; where none are, neither does."""
+    frame = predictions("classification")
+    known = facts("classification", frame)
+    names = ("average_precision", "alerts_per_day")
+    found = evaluate(frame, "classification", names, seed=1, threshold=0.6)
+    entries = tuple(one.model_copy(update={"evaluation": found}) for one in known.entries)
+    told = known.model_copy(update={"entries": entries})
+    page = training_report.build(frame, IMPORTANCE, DEPENDENCE, [frame], told)
+    assert "alerts per day (budget 5)" in page and "budget 5; 95%: " in page
+    assert "(budget" not in build("regression")
 
 
 def test_a_regression_has_residuals_and_intervals() -> None:

@@ -90,6 +90,17 @@ def test_a_kept_champion_stays_in_the_story(use_case: UseCase) -> None:
     assert (none.is_new_champion, none.version, none.champion) == (False, 8, None)
 
 
+def test_the_alert_budget_is_that_of_who_is_judged(use_case: UseCase) -> None:
+    """It comes from the card of the best candidate, and is None without alerts."""
+    card = RIDGE.card.model_copy(update={"alert_budget": 20.0})
+    facts = {**RIDGE.made.facts, "card": card.model_dump(mode="json")}
+    best = RIDGE.model_copy(update={"made": RIDGE.made.model_copy(update={"facts": facts})})
+    for fitted, budget in ((best, 20.0), (RIDGE, None)):
+        this = training(use_case, fitted)
+        told = conclude(this, fitted, decision(False), None, TRACKED, 8)
+        assert told.alert_budget == budget
+
+
 def test_a_rerun_of_a_promoted_training_repeats_its_reasons(use_case: UseCase) -> None:
     """With nothing to decide, the reasons are those of the promotion, and nobody is new."""
     this = training(use_case, RIDGE)

@@ -25,6 +25,8 @@ ALONE_DEPTH: dict[Problem, int] = {"classification": 3, "regression": 6}
 TOGETHER_DEPTH = 6
 # a feature whose score on one fold is farther below the bounds than this is no oracle
 NEAR = 0.1
+# as many of the best on one fold are scored on all, since the order of the folds differs
+CONTENDERS = 3
 SHARE_OF_IMPORTANCE = 0.01
 # the error of an exact function, relative to y's spread
 EXACT_R2 = 1 - 1e-9
@@ -48,7 +50,7 @@ def check_single(material: Material, bounds: Bounds, seed: int) -> Checked:
 
 
 def _best_alone(material: Material, folds: Folds, bounds: Bounds, seed: int) -> dict[str, Score]:
-    """Return the scores of the features that may be oracles, and of the best one in any case.
+    """Return the scores of the features that may be oracles, and of the few best in any case.
 
     One fold tells which these are; all folds are for them alone, since most features are not.
     """
@@ -56,14 +58,14 @@ def _best_alone(material: Material, folds: Folds, bounds: Bounds, seed: int) -> 
     is_scored = len(np.unique(material.labels[folds[0][1]])) > 1
     one = folds[:1] if is_scored else folds
     looks = {name: _alone(material, material.X[[name]], one, seed) for name in map(str, material.X)}
-    best = max(looks, key=lambda name: looks[name].skill)
+    best = sorted(looks, key=lambda name: -looks[name].skill)[:CONTENDERS]
     near = bounds.model_copy(
-        update={name: getattr(bounds, name) - NEAR for name in looks[best].values}
+        update={name: getattr(bounds, name) - NEAR for name in looks[best[0]].values}
     )
     return {
         name: _alone(material, material.X[[name]], folds, seed)
         for name, look in looks.items()
-        if name == best or _is_oracle(look, near)
+        if name in best or _is_oracle(look, near)
     }
 
 

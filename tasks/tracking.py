@@ -1,5 +1,6 @@
 """What a training leaves in MLflow: its runs with models and plots, and a registered version."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from rancast.cluster_pages import clusters_page, whose_letters
 from rancast.cluster_profiles import Clusters
 from rancast.documents import canonical_json, digest
 from rancast.errors import ModelRefused
-from rancast.evaluation import Evaluation
+from rancast.evaluation import Evaluation, SliceScore
 from rancast.models import ModelCard
 from rancast.references import Reference
 from rancast.settings import load_settings
@@ -19,6 +20,9 @@ from tasks.registry import Registry
 from tasks.retrying import retried_task
 from tasks.steps import load_frame
 from tasks.stores import open_lake, open_ledger
+
+SLICES_LOGGED = 500  # a batch of MLflow takes a thousand metrics
+NAME_PART = 60
 
 
 @retried_task("track")
@@ -176,7 +180,16 @@ def _metrics(evaluation: Evaluation) -> dict[str, float | None]:
     for name, interval in evaluation.metrics.items():
         values[name] = interval.value
         values[f"{name}_low"], values[f"{name}_high"] = interval.low, interval.high
-    return values
+    known = [part for part in evaluation.slices if part.score is not None]
+    return values | {_slice_name(part): part.score for part in known[:SLICES_LOGGED]}
+
+
+def _slice_name(part: SliceScore) -> str:
+    """Return 'slice.technology.5G.average_precision', with signs that MLflow refuses as '_'."""
+    words = (part.column, part.value, part.metric)
+    return ".".join(
+        ["slice", *(re.sub(r"[^A-Za-z0-9_ -]", "_", word[:NAME_PART]) for word in words)]
+    )
 
 
 def _tags(training: Training) -> dict[str, str]:

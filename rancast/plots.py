@@ -57,6 +57,8 @@ METRIC_NAMES = {
 CURVE_POINTS = 1_500
 TOP_FEATURES = 20
 INTERVAL_DAYS = 3
+STEPS = 400
+USUAL_STEPS = "1s 10s 1min 5min 15min 30min 1h 3h 6h 12h 1D".split()
 COVERAGE_TICKS = 12
 
 
@@ -617,10 +619,13 @@ def _span(predictions: pd.DataFrame) -> str:
 
 
 def _step(time: "pd.Series[pd.Timestamp]") -> str:
-    """Return the shortest of some usual lengths that leaves at most 400 points."""
-    span = time.max() - time.min()
-    usual = ("1s", "10s", "1min", "5min", "15min", "1h", "3h", "1D")
-    return next((step for step in usual if span / pd.Timedelta(step) <= 400), "7D")
+    """Return the shortest of some usual lengths that leaves at most `STEPS` points.
+
+    It is no shorter than the time from row to row: else most steps had none, and lines would break.
+    """
+    times = pd.Series(time.sort_values().unique())
+    least = max((times.iloc[-1] - times.iloc[0]) / STEPS, times.diff().min())
+    return next((step for step in USUAL_STEPS if pd.Timedelta(step) >= least), "7D")
 
 
 def _words(step: str) -> str:

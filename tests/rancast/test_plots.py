@@ -140,6 +140,26 @@ def test_a_single_class_has_no_curves() -> None:
     assert set(drawn) == {"importance.png", "predicted_over_time.png"}
 
 
+@pytest.mark.parametrize(
+    ("every", "days", "step", "words"),
+    [("1D", 60, "1D", "day"), ("6h", 30, "6h", "6 hours"), ("15min", 2, "15min", "15 minutes")],
+)
+def test_lines_have_a_point_for_each_row(every: str, days: int, step: str, words: str) -> None:
+    """Means are of the grid's own period where it leaves few points, so that no line breaks."""
+    start = pd.Timestamp("2024-03-01", tz="UTC")
+    time = pd.Series(pd.date_range(start, start + pd.Timedelta(days=days), freq=every))
+    assert (plots._step(time), plots._words(step)) == (step, words)
+    means = pd.Series(1.0, time.dt.floor(step)).asfreq(step)
+    assert means.notna().all()
+
+
+def test_one_time_and_many_have_a_step() -> None:
+    """A single time is drawn by the second, three years of hours by weeks."""
+    at = pd.Series(pd.date_range("2024-03-01", periods=3 * 365 * 24, freq="h", tz="UTC"))
+    assert (plots._step(at.head(1)), plots._step(at)) == ("1s", "7D")
+    assert plots._step(at.head(24 * 300)) == "1D"
+
+
 def test_few_rows_with_gaps_are_drawn() -> None:
     """A trace of a minute, and one of a single row a day later, do not break a picture."""
     frame = predictions("regression", rows=60)

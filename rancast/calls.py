@@ -132,6 +132,7 @@ def report_call(training: Training, decision: Decision | None) -> Arguments:
             baselines=tuple(name for name, _ in baselines),
             decision=decision,
             clusters=best.clusters,
+            target=case.foretold,
         ),
     }
 

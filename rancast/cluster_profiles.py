@@ -240,6 +240,12 @@ def name_and_unit(column: str) -> tuple[str, str]:
     return column.replace("_", " "), ""
 
 
+def label_of(column: str) -> str:
+    """Return what an axis with a column's values is called: 'latency (ms)'; 'value' of none."""
+    name, unit = name_and_unit(column)
+    return (f"{name} ({unit})" if unit and unit != "%" else name) or "value"
+
+
 def _with_unit(value: float, unit: str) -> str:
     if unit == "%":
         return f"{100 * value:.3g} %"

@@ -16,7 +16,7 @@ import pandas as pd
 from rancast.bootstrap import cluster_codes
 from rancast.errors import EvidenceError
 from rancast.evaluation import Evaluation, columns_of
-from rancast.metrics import greater_is_better
+from rancast.metrics import METRICS, greater_is_better
 from rancast.models import ModelCard
 from rancast.reliability import reliability_of
 
@@ -68,8 +68,11 @@ def for_candidate(
     evaluation: Evaluation,
     importance: pd.DataFrame,
     baselines: Frames,
+    value: str = "value",
 ) -> dict[str, bytes]:
     """Return file name -> PNG of one candidate, by its holdout predictions and the baselines'.
+
+    `value` is what a regression foretells, with its unit.
 
     A picture that cannot be drawn, such as a precision-recall curve of a single class, is left
     out: `evaluation.missing` says why.
@@ -78,15 +81,16 @@ def for_candidate(
         "importance.png": feature_importance(
             importance, card, next(iter(evaluation.metrics), "the metric")
         ),
-        "predicted_over_time.png": predicted_over_time(predictions, card, baselines),
+        "predicted_over_time.png": predicted_over_time(predictions, card, baselines, value),
     }
     if card.problem == "regression":
         drawn["predicted_against_actual.png"] = predicted_against_actual(
             predictions, card, evaluation
         )
-        drawn["residuals.png"] = residuals_over_time(predictions, card, baselines)
+        rival = hardest(baselines, next(iter(evaluation.metrics), "mae"))
+        drawn["residuals.png"] = residuals_over_time(predictions, card, rival)
         if card.intervals is not None:
-            drawn["intervals_over_time.png"] = intervals_over_time(predictions, card)
+            drawn["intervals_over_time.png"] = intervals_over_time(predictions, card, value)
         if card.intervals is not None and "coverage" in evaluation.metrics:
             drawn["interval_coverage.png"] = interval_coverage(card, evaluation)
     elif predictions["y"].nunique() > 1:
@@ -195,12 +199,15 @@ def feature_importance(importance: pd.DataFrame, card: ModelCard, metric: str) -
     """Draw how much worse `metric` gets when each feature is shuffled, the largest first."""
     import seaborn
 
-    top = importance.dropna().head(TOP_FEATURES)
-    hidden = len(importance) - len(top)
+    known = shown_features(importance, card.selected)
+    top = known.head(TOP_FEATURES)
+    hidden = len(known) - len(top)
+    left_out = len(card.features) - len(card.selected or card.features)
     figure, axes = _canvas(
         f"{card.candidate}: what the predictions rest on",
         f"how much {_name(metric)} on the holdout worsens when one feature is shuffled"
-        + (f"; {hidden} further features not shown" if hidden else ""),
+        + (f"; {hidden} further features not shown" if hidden else "")
+        + (f"; {left_out} were not selected" if left_out else ""),
         height=1.6 + 0.27 * max(len(top), 4),
     )
     if top.empty:
@@ -225,7 +232,15 @@ def feature_importance(importance: pd.DataFrame, card: ModelCard, metric: str) -
     return to_png(figure)
 
 
-def predicted_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: Frames) -> bytes:
+def shown_features(importance: pd.DataFrame, selected: Collection[str] | None) -> pd.DataFrame:
+    """Return the defined importances of the features that the model has; None selects all."""
+    found = importance.dropna()
+    return found if selected is None else found[found["feature"].isin(selected)]
+
+
+def predicted_over_time(
+    predictions: pd.DataFrame, card: ModelCard, baselines: Frames, value: str
+) -> bytes:
     """Draw predicted and actual over the holdout: the mean of all entities, and one entity.
 
     The entity is the one with the most breaches, or the most varied values: the hardest.
@@ -245,7 +260,7 @@ def predicted_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: F
         look = {"color": BASELINE_COLOURS["seasonal"], "linestyle": "--", "linewidth": 1.0}
         label = "baseline: seasonal"
         _draw_mean(above, baselines["seasonal"], "prediction", step, label=label, **look)
-    what = "share of entities with a breach" if is_class else "value"
+    what = "share of entities with a breach" if is_class else value
     above.set_ylabel(f"{what},\nmean per {_words(step)}")
     above.legend(loc="upper left", ncols=3, frameon=False)
     _draw_hardest(below, predictions, card)
@@ -349,17 +364,30 @@ def predicted_against_actual(
     return to_png(figure)
 
 
+def hardest(baselines: Frames, metric: str) -> Frames:
+    """Return the baseline that is best by a metric, none where it is defined for none of them."""
+    found = {}
+    for name, frame in sorted(baselines.items()):
+        try:
+            found[name] = METRICS.get(metric, METRICS["mae"])(*columns_of(frame))
+        except EvidenceError:
+            pass
+    sign = 1 if metric in METRICS and greater_is_better(metric) else -1
+    best = max(found, key=lambda name: sign * found[name], default=None)
+    return {} if best is None else {best: baselines[best]}
+
+
 def residuals_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: Frames) -> bytes:
-    """Draw the residuals of each day as boxes, the model's beside the last value's."""
+    """Draw the residuals of each day as boxes, the model's beside those of baselines."""
     figure, axes = _canvas(
         f"{card.candidate}: residuals over the holdout",
         "actual minus predicted per UTC day; boxes: quartiles, whiskers: 5 % to 95 %",
         width=11.0,
     )
     compared = [(card.candidate, MODEL, predictions)]
-    if "last_value" in baselines:
-        name, colour = "baseline: last value", BASELINE_COLOURS["last_value"]
-        compared.append((name, colour, baselines["last_value"]))
+    for name, frame in baselines.items():
+        colour = BASELINE_COLOURS.get(name, "#999999")
+        compared.append((f"baseline: {BASELINE_NAMES.get(name, name)}", colour, frame))
     days = sorted(predictions["time"].dt.floor("D").unique())
     width = 0.8 / len(compared)
     for place, (name, colour, frame) in enumerate(compared):
@@ -385,7 +413,7 @@ def residuals_over_time(predictions: pd.DataFrame, card: ModelCard, baselines: F
     return to_png(figure)
 
 
-def intervals_over_time(predictions: pd.DataFrame, card: ModelCard) -> bytes:
+def intervals_over_time(predictions: pd.DataFrame, card: ModelCard, value: str) -> bytes:
     """Draw actual values and intervals of three entities over the last days of the holdout.
 
     `predictions` have `low` and `high`. The entities are those whose intervals hold the least, a
@@ -409,7 +437,7 @@ def intervals_over_time(predictions: pd.DataFrame, card: ModelCard) -> bytes:
         rows = shown[shown["entity"] == entity].sort_values("time")
         _draw_interval(axes, rows, card.candidate)
         axes.set_title(f"{entity[:24]}: {held.iloc[place]:.0%} inside", loc="left", fontsize=9.5)
-        axes.set_ylabel("value")
+        axes.set_ylabel(value)
     every[0].legend(loc="upper left", ncols=4, frameon=False)
     _leave_room(every[0])
     return to_png(figure)
@@ -450,7 +478,14 @@ def interval_coverage(card: ModelCard, evaluation: Evaluation) -> bytes:
     for place, (_, share, rows, width) in enumerate(lines):
         axes.plot(share, place, "o", color=MODEL, markersize=8)
         text = f"{share:.1%} of {rows:,} rows, mean width {width:.3g}"
-        axes.annotate(text, (share, place), xytext=(0, 8), textcoords="offset points", fontsize=9)
+        axes.annotate(
+            text,
+            (share, place),
+            xytext=(0, 8),
+            textcoords="offset points",
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        )
     if found.low is not None and found.high is not None:
         axes.plot([found.low, found.high], [0, 0], color=MODEL, linewidth=2.5, alpha=0.6)
     if card.intervals is not None:

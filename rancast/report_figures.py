@@ -220,14 +220,17 @@ def predicted_against_actual(predictions: pd.DataFrame) -> "Figure":
     return figure
 
 
-def residuals(predictions: pd.DataFrame, baseline: pd.DataFrame | None, name: str) -> "Figure":
+def residuals(
+    predictions: pd.DataFrame, baselines: Mapping[str, pd.DataFrame], name: str
+) -> "Figure":
     """Draw the errors of each UTC day as boxes: quartiles, and whiskers from 5 % to 95 %."""
     figure = _figure(
         460, xaxis={"title": "day (UTC)"}, yaxis={"title": "actual - predicted"}, boxmode="group"
     )
     _add_boxes(figure, predictions, text(name), MODEL)
-    if baseline is not None:
-        _add_boxes(figure, baseline, "baseline: last value", BASELINE_COLOURS["last_value"])
+    for baseline, frame in baselines.items():
+        label = f"baseline: {text(baseline_name(baseline))}"
+        _add_boxes(figure, frame, label, BASELINE_COLOURS.get(baseline, SOFT))
     figure.add_hline(y=0, line={"color": SOFT, "width": 1})
     return figure
 
@@ -315,14 +318,14 @@ def _add_band(figure: "Figure", x: Any, low: pd.Series, high: pd.Series, **more:
 
 
 def over_time(
-    predictions: pd.DataFrame, is_breach: bool, threshold: float | None
+    predictions: pd.DataFrame, is_breach: bool, threshold: float | None, value: str = "value"
 ) -> "tuple[Figure, list[str]]":
     """Draw predicted and actual over the holdout; return the figure and the names to choose from.
 
     The first is the mean of all entities, the others those that are hardest: with the most
     breaches, or the most varied values. Each line has at most `LINE_POINTS` points, means over
     equal times. A trace says by `meta` to which name it belongs. Intervals are drawn for entities
-    where `predictions` have the columns `low` and `high`.
+    where `predictions` have the columns `low` and `high`. `value` is what `y` is, with its unit.
     """
     worth = predictions.groupby("entity")["y"]
     ranked = (worth.sum() if is_breach else worth.std().fillna(0)).sort_index()
@@ -335,7 +338,7 @@ def over_time(
             "rangeslider": {"visible": True, "thickness": 0.09},
         },
         yaxis={
-            "title": "probability" if is_breach else "value",
+            "title": "probability" if is_breach else text(value),
             "rangemode": "tozero" if is_breach else "normal",
         },
     )
@@ -346,9 +349,22 @@ def over_time(
         _add_lines(
             figure, rows, str(place), is_breach, has_bounds=set(INTERVAL_COLUMNS) <= set(rows)
         )
-    if threshold is not None and threshold <= 1:
-        figure.add_hline(y=threshold, line={"color": ALARM, "dash": "dash", "width": 1})
+        if threshold is not None and threshold <= 1:
+            _add_threshold(figure, rows["time"], threshold, str(place))
     return figure, [EVERYBODY, *map(str, hardest)]
+
+
+def _add_threshold(figure: "Figure", time: "pd.Series[Any]", threshold: float, meta: str) -> None:
+    """Add the alert threshold to one entity: the mean of all alerts nobody."""
+    figure.add_scatter(
+        x=_milliseconds(pd.DatetimeIndex([time.min(), time.max()])),
+        y=[threshold, threshold],
+        mode="lines",
+        name="alert threshold",
+        line={"color": ALARM, "dash": "dash", "width": 1},
+        meta=meta,
+        visible=False,
+    )
 
 
 def _add_lines(
@@ -356,8 +372,7 @@ def _add_lines(
 ) -> None:
     """Add the lines of one choice; breaches are shaded, since a line of 0 and 1 hides the other."""
     thin = downsample(rows, ["y", "prediction", *(INTERVAL_COLUMNS if has_bounds else ())])
-    # milliseconds since 1970, which is half of what the times take as text
-    x = (pd.DatetimeIndex(thin.index) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta("1ms")
+    x = _milliseconds(pd.DatetimeIndex(thin.index))
     common = {"meta": meta, "visible": meta == "0"}
     if has_bounds:
         _add_band(figure, x, thin["low"], thin["high"], **common)
@@ -379,6 +394,11 @@ def _add_lines(
         line={"color": MODEL, "width": 1.5},
         **common,
     )
+
+
+def _milliseconds(times: pd.DatetimeIndex) -> Any:
+    """Return milliseconds since 1970, which is half of what the times take as text."""
+    return (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta("1ms")
 
 
 def downsample(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -412,7 +432,12 @@ def _figure(height: int, **layout: Any) -> "Figure":
         legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
         **layout,
     )
-    look = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "title": {"font": FONT}}
+    look = {
+        "gridcolor": GRID,
+        "linecolor": GRID,
+        "zeroline": False,
+        "title": {"font": FONT, "standoff": 14},
+    }
     figure.update_xaxes(automargin=True, **look)
     figure.update_yaxes(automargin=True, **look)
     return figure

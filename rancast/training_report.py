@@ -12,7 +12,7 @@ import pandas as pd
 
 from rancast import report_figures as figures
 from rancast.cluster_pages import whose_letters
-from rancast.cluster_profiles import Clusters
+from rancast.cluster_profiles import Clusters, label_of
 from rancast.column_names import INTERVAL_COLUMNS
 from rancast.decisions import Decision
 from rancast.documents import Document
@@ -20,6 +20,7 @@ from rancast.evaluation import Evaluation, Interval, SliceScore
 from rancast.judging import Entry
 from rancast.metrics import greater_is_better
 from rancast.models import ModelCard
+from rancast.plots import shown_features
 from rancast.problems import Problem
 from rancast.report_figures import metric_name
 from rancast.report_page import Bar, Cell, Head, Section, Table, Tile, Verdict, render
@@ -27,7 +28,10 @@ from rancast.tables import TableSummary
 
 
 class ReportFacts(Document):
-    """What is known of a training apart from its frames; `baselines` names theirs in order."""
+    """What is known of a training apart from its frames; `baselines` names theirs in order.
+
+    `target` is the column that is foretold, empty for a breach.
+    """
 
     use_case: str
     description: str
@@ -40,6 +44,7 @@ class ReportFacts(Document):
     baselines: tuple[str, ...]
     decision: Decision | None
     clusters: Clusters | None = None
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -254,14 +259,16 @@ def _calibration(material: Material) -> Section | None:
 
 
 def _against_actual(material: Material) -> Section:
-    baseline = material.baselines.get("last_value")
+    rival = _best_baseline(material.facts)
+    best = rival.name if rival else ""
+    beside = {name: frame for name, frame in material.baselines.items() if name == best}
     return Section(
         "Predicted and actual",
         "Left: how often each pair occurs; on the dashed line they are equal. Right: the errors of "
-        "each day, quartiles in the box, 5 % to 95 % in the whiskers.",
+        "each day, quartiles in the box, 5 % to 95 % in the whiskers, beside the best baseline's.",
         [
             figures.predicted_against_actual(material.predictions),
-            figures.residuals(material.predictions, baseline, material.facts.card.candidate),
+            figures.residuals(material.predictions, beside, material.facts.card.candidate),
         ],
         columns=2,
     )
@@ -294,7 +301,9 @@ def _clusters(material: Material) -> Section | None:
 def _over_time(material: Material) -> Section:
     is_breach = material.facts.problem == "classification"
     threshold = material.facts.card.threshold
-    figure, names = figures.over_time(material.predictions, is_breach, threshold)
+    figure, names = figures.over_time(
+        material.predictions, is_breach, threshold, label_of(material.facts.target)
+    )
     marked = (
         "orange marks times after which a breach came"
         if is_breach
@@ -315,19 +324,24 @@ def _slices(material: Material) -> Section | None:
         return None
     kinds = list(dict.fromkeys((item.column, item.metric) for item in found))
     tables = [
-        _slice_table(material, [item for item in found if (item.column, item.metric) == kind])
+        _slice_table(
+            material,
+            [item for item in found if (item.column, item.metric) == kind],
+            max(abs(item.score or 0.0) for item in found if item.metric == kind[1]),
+        )
         for kind in kinds
     ]
     return Section(
         "Slices",
-        "The metric in groups of the holdout. Where a group is too small for a number it has none.",
+        "The metric in groups of the holdout. Where a group is too small for a number it has none. "
+        "Bars of one metric have one scale.",
         tables=tables,
         notes=material.evaluation.notes,
     )
 
 
-def _slice_table(material: Material, parts: Sequence[SliceScore]) -> Table:
-    """Return the groups of one column by one metric, below all rows."""
+def _slice_table(material: Material, parts: Sequence[SliceScore], largest: float) -> Table:
+    """Return the groups of one column by one metric, below all rows; `largest` is of all groups."""
     evaluation, first = material.evaluation, parts[0]
     whole = evaluation.metrics.get(first.metric)
     every = SliceScore(
@@ -339,7 +353,7 @@ def _slice_table(material: Material, parts: Sequence[SliceScore]) -> Table:
         score=whole.value if whole else None,
     )
     shown = (every, *parts)
-    longest = max((abs(part.score) for part in shown if part.score is not None), default=0.0)
+    longest = max(largest, abs(every.score or 0.0))
     counts = ("rows",) if every.positives is None else ("rows", "breaches")
     columns = (first.column, *counts, metric_name(first.metric), "remark")
     return Table(columns, [_slice_row(part, longest) for part in shown], counts)
@@ -365,7 +379,7 @@ def _importance(material: Material) -> Section | None:
             f"{', '.join(card.selected)}.",
             f"It left out {', '.join(left_out) or 'none'}.",
         ]
-    known = material.importance.dropna()
+    known = shown_features(material.importance, card.selected)
     is_clustering = material.facts.problem == "clustering"
     what = "agreement with its own clusters" if is_clustering else "metric"
     metric = "adjusted_rand" if is_clustering else material.facts.metric

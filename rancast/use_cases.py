@@ -99,6 +99,11 @@ class UseCase(Document):
     deadline: Deadline | None = None
     seed: int = 20240301
 
+    @property
+    def foretold(self) -> str:
+        """The column whose mean or sum is predicted; empty where it is a breach or a cluster."""
+        return (self.target.mean or self.target.sum or "") if self.target else ""
+
     @model_validator(mode="after")
     def _is_consistent(self) -> "UseCase":
         if self.split.holdout >= self.history:

@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 
 from rancast import cluster_plots, plots
 from rancast.cluster_pages import clusters_page, whose_letters
-from rancast.cluster_profiles import Clusters
+from rancast.cluster_profiles import Clusters, label_of
 from rancast.documents import canonical_json, digest
 from rancast.errors import ModelRefused
 from rancast.evaluation import Evaluation, SliceScore
@@ -132,6 +132,7 @@ def _plots(training: Training, fit: Fit) -> dict[str, bytes]:
         fit.entry.evaluation,
         load_frame(fit.made["importance"]),
         baselines,
+        label_of(training.use_case.foretold),
     )
     return {f"plots/{name}": data for name, data in drawn.items()}
 

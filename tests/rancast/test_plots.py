@@ -140,6 +140,25 @@ def test_a_single_class_has_no_curves() -> None:
     assert set(drawn) == {"importance.png", "predicted_over_time.png"}
 
 
+def test_residuals_stand_beside_the_hardest_baseline() -> None:
+    """It is the best by the metric; one without finite predictions is none."""
+    frame = predictions("regression")
+    given = {
+        "last_value": frame.assign(prediction=frame["y"] + 0.3),
+        "seasonal": frame.assign(prediction=frame["y"] + 0.1),
+        "weekly": frame.assign(prediction=float("nan")),
+    }
+    assert list(plots.hardest(given, "mae")) == ["seasonal"]
+    assert list(plots.hardest(given, "r2")) == ["seasonal"]
+    assert not plots.hardest({}, "mae")
+
+
+def test_what_selection_left_out_has_no_importance_to_show() -> None:
+    """Only features that the model has are drawn; without a selection it has all."""
+    assert plots.shown_features(IMPORTANCE, ("hour",))["feature"].tolist() == ["hour"]
+    assert len(plots.shown_features(IMPORTANCE, None)) == 2
+
+
 @pytest.mark.parametrize(
     ("every", "days", "step", "words"),
     [("1D", 60, "1D", "day"), ("6h", 30, "6h", "6 hours"), ("15min", 2, "15min", "15 minutes")],

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from rancast import report_figures, training_report
-from rancast.cluster_profiles import Cluster, Clusters
+from rancast.cluster_profiles import Cluster, Clusters, label_of
 from rancast.decisions import Decision, GateResult
-from rancast.evaluation import evaluate
+from rancast.evaluation import SliceScore, evaluate
 from rancast.judging import Entry
 from rancast.models import ModelCard
 from rancast.problems import Problem
@@ -236,6 +236,39 @@ def test_a_clustering_names_clusters_by_letters_and_speaks_of_no_labels() -> Non
     assert "clusters-degradation in Prefect" in page
     assert "with a label" not in page and "without a label" not in page
     assert "too recent" not in page
+
+
+def test_the_alert_threshold_is_of_entities_and_not_of_their_mean() -> None:
+    """The line belongs to each entity's view; the axis of a regression has its unit."""
+    frame = predictions("classification")
+    figure, names = report_figures.over_time(frame, True, 0.6)
+    lines = [trace.meta for trace in figure.data if trace.name == "alert threshold"]
+    assert lines == ["1", "2"] and len(names) == 3 and not figure.layout.shapes
+    figure, _ = report_figures.over_time(frame, False, None, label_of("latency_ms"))
+    assert figure.layout.yaxis.title.text == "latency (ms)"
+
+
+def test_residuals_and_slices_are_comparable(page: str) -> None:
+    """Errors stand beside the best baseline's; bars of all slices of a metric have one scale."""
+    boxes = figures(build("regression"))[2]["data"]
+    assert [trace["name"] for trace in boxes] == ["boosting", "baseline: last value"]
+    given = facts("classification", predictions("classification"))
+    parts = [
+        SliceScore(
+            column=column, value="x", rows=9, positives=1, metric="average_precision", score=score
+        )
+        for column, score in (("band", 1.0), ("vendor", 0.5))
+    ]
+    entry = given.entries[0]
+    found = entry.evaluation.model_copy(update={"slices": tuple(parts)})
+    entries = (entry.model_copy(update={"evaluation": found}), *given.entries[1:])
+    frame = predictions("classification")
+    shown = own(
+        training_report.build(
+            frame, None, None, [frame], given.model_copy(update={"entries": entries})
+        )
+    )
+    assert '<i style="width: 70.0%"></i>1<' in shown and '<i style="width: 35.0%"></i>0.5<' in shown
 
 
 def test_it_loads_nothing_and_runs_no_text_of_data(page: str) -> None:

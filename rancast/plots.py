@@ -207,7 +207,7 @@ def feature_importance(importance: pd.DataFrame, card: ModelCard, metric: str) -
         f"{card.candidate}: what the predictions rest on",
         f"how much {_name(metric)} on the holdout worsens when one feature is shuffled"
         + (f"; {hidden} further features not shown" if hidden else "")
-        + (f"; {left_out} were not selected" if left_out else ""),
+        + (f"; not selected: {left_out}" if left_out else ""),
         height=1.6 + 0.27 * max(len(top), 4),
     )
     if top.empty:

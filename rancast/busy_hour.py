@@ -28,6 +28,8 @@ HOUR = timedelta(hours=1)
 QUARTER = np.timedelta64(15, "m")
 LEAST_SEEN = 0.5
 NETWORK = "network"
+# with a dot, as a KPI may be called traffic
+MEAN_TRAFFIC = "traffic.mean"
 Whose = Literal["entity", "network"]
 
 
@@ -141,16 +143,18 @@ def position(
 def in_busy_hours(
     rows: pd.DataFrame, dataset: Dataset, traffic: str, timezone: str, of: Whose = "entity"
 ) -> pd.DataFrame:
-    """Return each KPI of the dataset in the busy hour of each local day: no feature, a metric.
+    """Return the busy hour of each local day with its traffic and KPIs: no feature, a metric.
 
     Columns: entity ('network' for the network, whose KPIs are those of all entities together),
-    `day` (local date), `hour` (its start, UTC), `hours` and `hours_of_day` (how many of the day's
-    23, 24 or 25 hours were seen), the KPIs and their parts. Raises ConfigurationError for a
-    dataset without KPIs, or without periods within an hour.
+    `day` (local date), `hour` (its start, UTC), `traffic.mean` (of a period in it; of the network,
+    over the entities), `hours` and `hours_of_day` (how many of the day's 23, 24 or 25 hours were
+    seen), and what KPIs the dataset has, with their parts. Raises ConfigurationError for a dataset
+    without entities, or without periods within an hour.
     """
-    if not dataset.kpis or dataset.entity is None:
+    if dataset.entity is None:
         raise ConfigurationError(
-            f"dataset {dataset.name!r} has no KPI of entities; declare one under 'kpis'."
+            f"dataset {dataset.name!r} names no entity, so that nobody has a busy hour; state "
+            "entity."
         )
     parts = with_parts(rows, dataset)
     parts["hour"] = local_hours(parts[dataset.time.column], timezone)
@@ -158,10 +162,18 @@ def in_busy_hours(
     parts = parts.rename(columns={dataset.entity: "entity"})
     if of == "network":
         hours, parts = network_traffic(hours), parts.assign(entity=NETWORK)
-    hours["day"] = local_days(hours["hour"], timezone)
-    seen = hours.groupby(["entity", "day"], sort=True).size().rename("hours").reset_index()
-    busiest = _largest(hours, ["entity", "day"])[["entity", "day", "hour"]]
-    found = busiest.merge(seen, on=["entity", "day"], how="left", validate="1:1")
-    found["hours_of_day"] = [hours_in(day, timezone) for day in found["day"]]
+    found = _busiest_of_days(hours, timezone)
+    if not dataset.kpis:
+        return found
     values = aggregate(parts, ["entity", "hour"], dataset.kpis)
     return found.merge(values, on=["entity", "hour"], how="left", validate="1:1")
+
+
+def _busiest_of_days(hours: pd.DataFrame, timezone: str) -> pd.DataFrame:
+    """Return [entity, day, hour, traffic.mean, hours, hours_of_day] of hourly traffic."""
+    hours = hours.assign(day=local_days(hours["hour"], timezone))
+    seen = hours.groupby(["entity", "day"], sort=True).size().rename("hours").reset_index()
+    busiest = _largest(hours, ["entity", "day"])[["entity", "day", "hour", "traffic"]]
+    busiest = busiest.rename(columns={"traffic": MEAN_TRAFFIC})
+    found = busiest.merge(seen, on=["entity", "day"], how="left", validate="1:1")
+    return found.assign(hours_of_day=[hours_in(day, timezone) for day in found["day"]])

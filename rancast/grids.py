@@ -75,23 +75,32 @@ class Placed(NamedTuple):
 def eligible_rows(curated: list[pd.DataFrame], view: FeatureView, dataset: Dataset) -> pd.DataFrame:
     """Return the rows of all partitions that the view's `where` lets in, by entity and time.
 
-    They have the dataset's columns, and those that it derives: increments of cumulative counters,
-    KPIs of the row itself with their parts, levels above the entity, and, where the view names it,
-    whether the entity sleeps.
+    They are as of `derived_rows`, with sleep only where the view names it.
+    """
+    # before `where`: a row that is left out was still read
+    frame = derived_rows(curated, dataset, view.reads(IS_SLEEPING))
+    if view.where is not None:
+        frame = frame[Expression(view.where).holds(frame)]
+    keys = [view.entity, dataset.time.column]
+    return frame.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def derived_rows(curated: list[pd.DataFrame], dataset: Dataset, with_sleep: bool) -> pd.DataFrame:
+    """Return the rows of all partitions, one after the other, with what the dataset derives.
+
+    That is increments of cumulative counters, KPIs of the row itself with their parts, levels above
+    the entity, and, where it is asked for, whether the entity sleeps.
     """
     frame = pd.concat([no_rows(dataset), *(part for part in curated if len(part))])
-    if dataset.cumulative:  # before `where`: a row that is left out was still read
+    if dataset.cumulative:
         frame = counters.with_increments(frame, dataset)
     if dataset.kpis:
         frame = kpis.with_parts(frame, dataset)
     if dataset.levels or dataset.hierarchy:
         frame = levels.with_levels(frame, dataset)
-    if dataset.sleeping is not None and view.reads(IS_SLEEPING):
+    if dataset.sleeping is not None and with_sleep:
         frame = coverage.with_sleep(frame, dataset)
-    if view.where is not None:
-        frame = frame[Expression(view.where).holds(frame)]
-    keys = [view.entity, dataset.time.column]
-    return frame.sort_values(keys, kind="stable", ignore_index=True)
+    return frame
 
 
 def on_grid(rows: pd.DataFrame, view: FeatureView, dataset: Dataset) -> pd.DataFrame:

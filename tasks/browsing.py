@@ -11,8 +11,15 @@ from typing import Literal
 import pandas as pd
 
 from rancast import judging
+from rancast.busy_hour import in_busy_hours
 from rancast.champions import Pointer, history_rows
-from rancast.errors import DataError
+from rancast.column_checks import expect_columns, expect_no_ratio
+from rancast.column_types import NUMERIC
+from rancast.coverage import reach_of_sleep, suspects
+from rancast.datasets import IS_SLEEPING, Dataset, load_dataset
+from rancast.durations import DAY
+from rancast.errors import ConfigurationError, DataError
+from rancast.grids import derived_rows
 from rancast.manifests import PartitionManifest, parse_manifest, partition_folder
 from rancast.references import Reference
 from rancast.settings import load_settings
@@ -71,6 +78,60 @@ def coverage_table(dataset: str) -> pd.DataFrame:
         for one in manifests
     ]
     return pd.DataFrame(rows)
+
+
+def busy_hours(
+    dataset: str, days: list[date], traffic: str | None = None, timezone: str | None = None
+) -> pd.DataFrame:
+    """Return the busy hour of each of these local days, of each entity and then of the network.
+
+    Columns are those of `rancast.busy_hour.in_busy_hours`, with the KPIs of the dataset, if any.
+    `traffic` and `timezone` are by default `sleeping.traffic` and `time.timezone` of the dataset.
+    Raises ConfigurationError where nothing says what traffic is, or no hour can be the busy one.
+    """
+    of = load_dataset(load_settings().home, dataset)
+    column = traffic or (of.sleeping.traffic if of.sleeping else None)
+    if column is None:
+        raise ConfigurationError(
+            f"dataset {dataset!r} does not say what its traffic is; name a column of numbers, or "
+            "state sleeping: {traffic, level}."
+        )
+    expect_columns(of, "traffic", [column], NUMERIC)
+    expect_no_ratio(of, "traffic", [column])
+    rows, zone = _derived(of, days), timezone or of.time.timezone
+    own = in_busy_hours(rows, of, column, zone, "entity")
+    found = pd.concat([own, in_busy_hours(rows, of, column, zone, "network")])
+    wanted: pd.DataFrame = found[found["day"].dt.date.isin(days)]
+    return wanted.reset_index(drop=True)
+
+
+def sleepers(dataset: str, days: list[date]) -> pd.DataFrame:
+    """Return [entity, periods, share, first, last] of who slept on these UTC days, worst first.
+
+    `share` is of the rows of which it is known. Raises ConfigurationError for a dataset that does
+    not say who sleeps, by `sleeping`.
+    """
+    of = load_dataset(load_settings().home, dataset)
+    if of.sleeping is None:
+        raise ConfigurationError(
+            f"dataset {dataset!r} does not say who sleeps; state sleeping: {{traffic, level}}."
+        )
+    rows = _derived(of, days, with_sleep=True)
+    recent: pd.DataFrame = rows[rows[of.time.column].dt.date.isin(days)]
+    return suspects(recent, of, recent[IS_SLEEPING])
+
+
+def _derived(of: Dataset, days: list[date], with_sleep: bool = False) -> pd.DataFrame:
+    """Return the rows of UTC days with what the dataset derives of them.
+
+    The day before and after are read, too, since local days reach into them, and so are those that
+    say who sleeps already.
+    """
+    before = 1 + (-(-reach_of_sleep(of) // DAY) if with_sleep else 0)
+    near = {day + number * DAY for day in days for number in range(-before, 2)}
+    known = [day for day in list_days("curated", of.name) if day in near]
+    parts = [read_day("curated", of.name, day) for day in known]
+    return derived_rows(parts, of, with_sleep).reset_index(drop=True)
 
 
 def champions_table(use_case: str) -> pd.DataFrame:

@@ -13,6 +13,12 @@ import pandas as pd
 
 from tests.faults import tiny
 
+# as one declares it: all cells on one site
+SLEEPING = """
+levels: {site: {from: cell_id, pattern: '^(?P<value>C)'}}
+sleeping: {traffic: load_ratio, level: site, for: 2h}
+"""
+
 
 def write_home(home: Path, mlflow_template: Path) -> None:
     """Write the smallest complete home, with a migrated MLflow database."""
@@ -54,6 +60,12 @@ def write_use_case(home: Path, name: str, text: str = tiny.USE_CASE, **changes: 
         assert found, f"the tiny use case has no key {key}"
         lines[found[0]] = line
     (home / "use_cases" / f"{name}.yaml").write_text("\n".join(lines) + "\n")
+
+
+def declare(home: Path, text: str) -> None:
+    """Add keys to the tiny dataset of a home."""
+    with (home / "datasets" / "kpis.yaml").open("a") as file:
+        file.write(text)
 
 
 def lake_files(home: Path) -> dict[str, bytes]:

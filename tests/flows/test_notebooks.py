@@ -12,6 +12,9 @@ from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
+from tests.faults import tiny
+from tests.flows import homes
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODE = black.Mode(line_length=100)
@@ -59,14 +62,19 @@ def results(champion_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
     run_sync(clients[0].km.shutdown_kernel)(now=True)
 
 
-def test_they_find_what_is_there(results: Results) -> None:
-    """Four days of 144 rows with a broken one each; a first champion that beats the last value."""
+def test_they_find_what_is_there(results: Results, champion_home: Path) -> None:
+    """Four days of 144 rows with a broken one each, with busy hours and nobody asleep; a first
+    champion that beats the last value."""
+    homes.declare(champion_home, homes.SLEEPING)
     counts = results(
         "explore_lake",
-        '{"rows": days[["raw", "curated", "quarantined"]].sum().tolist(), "days": len(days),'
+        '{"busy": busy["entity"].value_counts().to_dict(), "asleep": len(asleep),'
+        ' "rows": days[["raw", "curated", "quarantined"]].sum().tolist(), "days": len(days),'
         ' "rules": by_rule["rows"].tolist(), "features": list(features.columns)}',
     )
     assert counts == {
+        "busy": dict.fromkeys([*(f"C{cell}" for cell in range(tiny.CELLS)), "network"], 4),
+        "asleep": 0,
         "rows": [576, 572, 4],
         "days": 4,
         "rules": [4],

@@ -197,6 +197,21 @@ def expect_asleep(night: Night) -> None:
     assert unknown.index[unknown].tolist() == [ASLEEP[-1]]
 
 
+def expect_found_by_people() -> None:
+    """Who looks into the lake finds the same sleeper, and the ratio in the busy hour of a day."""
+    (sleeper,) = browsing.sleepers("calls", [date(2024, 4, 1)]).to_dict("records")
+    times = {"first": ASLEEP[1], "last": ASLEEP[2]}
+    assert sleeper == {"entity": "C5", "periods": 2, "share": 2 / 24} | times
+    found = browsing.busy_hours("calls", [date(2024, 3, 31)], timezone="Europe/Dublin")
+    busiest = found.set_index("entity")
+    assert busiest["hours_of_day"].tolist() == [23] * (len(CELLS) + 1)
+    assert [f"{hour:%H}" for hour in busiest["hour"]] == ["17"] * 3 + ["08"] + ["17"] * 3
+    of_all = busiest.loc["network"]
+    assert of_all["traffic"] == 5 * 3000 + 1000 and of_all["traffic.mean"] == 16_000 / 6
+    own = busiest.drop(index=["network", "C3"])["drop_ratio"]
+    assert own.min() < of_all["drop_ratio"] < own.max()
+
+
 def busy_hours(night: Night, flag: str, cell: str) -> list[str]:
     """Return day and hour, UTC, in which a cell is in the busy hour, about the clock's change."""
     flags = night.X[flag][cell]["2024-03-30":"2024-04-01"]
@@ -212,6 +227,7 @@ def test_a_night_knows_what_telecom_knows(new_home: Path) -> None:
     expect_lost_to_the_restart(night)
     expect_moved(night)
     expect_asleep(night)
+    expect_found_by_people()
     # 18 o'clock in Dublin, which is an hour earlier from the 31st on; the network's is its cells'
     assert busy_hours(night, "is_busy_hour", "C0") == ["30 18", "31 17", "01 17"]
     assert busy_hours(night, "is_busy_hour", "C3") == ["30 09", "31 08", "01 08"]

@@ -446,13 +446,13 @@ def test_a_subscribers_number_is_nowhere(
     texts = {
         **{f"lake {name}": spelt(name, data) for name, data in homes.lake_files(new_home).items()},
         **{f"result {name}": str(data) for name, data in homes.files_below(storage).items()},
-        **{path.name: str(path.read_bytes()) for path in servers.folder.glob("prefect.db*")},
+        **{path.name: str(path.read_bytes()) for path in servers.folder.glob("prefect*.db*")},
         "log": caplog.text,
         "answer": str(night),
     }
     assert [place for place, content in texts.items() if CANARY in digits(content)] == []
     # what was looked through does hold what it should
-    for kind in ("lake quarantine", "result", "prefect.db", "log", "answer"):
+    for kind in ("lake quarantine", "result", "prefect", "log", "answer"):
         found = "".join(content for place, content in texts.items() if place.startswith(kind))
         assert "call_detail_records" in found, kind
 

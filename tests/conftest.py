@@ -115,11 +115,8 @@ def prefect_template(servers: real.Servers) -> Path:
 
 @pytest.fixture(scope="session")
 def prefect_server(servers: real.Servers) -> str:
-    """The API URL of a real Prefect server, one for each process of the test run.
-
-    Where two processes write at once to its SQLite, it answers 503, and clients wait for seconds.
-    """
-    return real.start_prefect(servers, f"prefect-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
+    """The API URL of a real Prefect server, one for each process of the test run."""
+    return real.start_prefect(servers)
 
 
 @pytest.fixture(scope="session")

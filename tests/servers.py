@@ -242,8 +242,12 @@ def start_mlflow(servers: Servers) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def start_prefect(servers: Servers, name: str = "prefect") -> str:
-    """Start a Prefect server of a name and return the URL of its API."""
+def start_prefect(servers: Servers) -> str:
+    """Start this process' Prefect server and return the URL of its API.
+
+    Where two processes write at once to its SQLite, it answers 503, and clients wait for seconds.
+    """
+    name = f"prefect-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     template = prefect_template(servers)
     database = servers.folder / f"{name}.db"
 

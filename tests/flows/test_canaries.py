@@ -94,7 +94,8 @@ def returned(flow_run_id: UUID) -> dict[str, str]:
 def everywhere(flow_run_id: UUID, servers: Servers, storage: Path) -> dict[str, str]:
     """Return what the API tells, what is persisted as results, and the server's whole database."""
     results = {f"result {name}": str(data) for name, data in homes.files_below(storage).items()}
-    database = {path.name: str(path.read_bytes()) for path in servers.folder.glob("prefect.db*")}
+    database = {path.name: str(path.read_bytes()) for path in servers.folder.glob("prefect*.db*")}
+    assert database
     return returned(flow_run_id) | results | database
 
 

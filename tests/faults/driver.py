@@ -245,8 +245,10 @@ QUERIES = {
     "versions": "SELECT name, version, current_stage FROM model_versions"
     " WHERE current_stage != 'Deleted_Internal' ORDER BY 1, 2",
     "aliases": "SELECT name, alias, version FROM registered_model_aliases ORDER BY 1, 2",
-    "decisions": "SELECT name, version, key, value FROM model_version_tags"
-    " WHERE key NOT LIKE '%sha256' ORDER BY 1, 2, 3",
+    # a copy that lost the race for a version deletes its own, whose tags MLflow keeps
+    "decisions": "SELECT name, version, t.key, t.value FROM model_version_tags t"
+    " JOIN model_versions v USING (name, version) WHERE v.current_stage != 'Deleted_Internal'"
+    " AND t.key NOT LIKE '%sha256' ORDER BY 1, 2, 3",
 }
 
 

@@ -79,8 +79,9 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
             process.suspend()
         beating = deployed.run("daily", night, env)
         deployed.wait(beating, ["Running"])
-        until(lambda: parts_of(deployed, beating))
         given = until(lambda: heartbeats(deployed, beating))[0]
+        # in the middle of one of its parts, which the parent's end does not end
+        until(lambda: parts_of(deployed, beating))
         worker.kill()
     # by which the automation knows that the run is ours
     tag = {"prefect.resource.id": "prefect.tag.rancast", "prefect.resource.role": "tag"}

@@ -97,31 +97,42 @@ def test_what_is_not_known_keeps_the_champion(view: JudgeView, state: ChampionSt
     assert not decide(view, state).promote
 
 
-def test_rows_that_the_champion_was_trained_on_do_not_count(view: JudgeView) -> None:
-    """A champion whose training ends after the holdout leaves no row to compare on."""
-    late = ChampionState(
+def trained_until(day: str) -> ChampionState:
+    """Return a champion whose training rows end as that day begins."""
+    return ChampionState(
         version=1,
         fingerprint="f1",
-        train_end="2024-03-20T00:00:00+00:00",
+        train_end=f"{day}T00:00:00+00:00",
         has_registry_answered=True,
     )
-    decision = decide(view, late, predictions(9.0, 5))
+
+
+def test_rows_that_the_champion_was_trained_on_do_not_count(view: JudgeView) -> None:
+    """A champion whose training ends after the holdout leaves no row to compare on."""
+    decision = decide(view, trained_until("2024-03-20"), predictions(9.0, 5))
     assert not decision.promote and decision.comparisons["version 1"].rows == 0
 
 
 def test_rows_within_the_embargo_of_the_champions_training_do_not_count(view: JudgeView) -> None:
     """A champion trained to 4 March 00:00, embargo 2 h: of 168 hours the first 51 tell nothing."""
-    state = ChampionState(
-        version=1,
-        fingerprint="f1",
-        train_end="2024-03-04T00:00:00+00:00",
-        has_registry_answered=True,
-    )
     asked = view.model_copy(update={"embargo": timedelta(hours=2)})
-    found = decide(asked, state, predictions(9.0, 5)).comparisons
+    found = decide(asked, trained_until("2024-03-04"), predictions(9.0, 5)).comparisons
     champion, baseline = found["version 1"], found["last_value"]
     assert (champion.rows, champion.dropped) == (12 * 117, 12 * 51)
     assert (baseline.rows, baseline.dropped) == (12 * 168, 0)
+
+
+def test_days_are_judged_in_spans_of_the_embargo(view: JudgeView) -> None:
+    """With an embargo of two days six days are three observations, too few against baselines and
+    champion alike; with one of a week the holdout is a single one, and its interval says so."""
+    asked = view.model_copy(update={"embargo": timedelta(days=2)})
+    decision = decide(asked, trained_until("2024-02-20"), predictions(9.0, 5))
+    assert {one.clusters["day"] for one in decision.comparisons.values()} == {3}
+    assert not decision.promote and "3 spans of 2 days" in " ".join(decision.reasons)
+    week = view.model_copy(update={"embargo": timedelta(days=7)})
+    assert evaluate_predictions(predictions(0.05), view, None).notes == ()
+    (note,) = evaluate_predictions(predictions(0.05), week, None).notes
+    assert "single span of 7 days" in note
 
 
 def entry(name: str, fold_score: float | None, kind: str = "candidate") -> Entry:

@@ -96,6 +96,8 @@ def test_runs_killed_with_their_worker_are_ended_and_hold_no_slot(
     resting = put(deployed, "rollback", {"use_case": "tiny", "reason": "none"}, Running()).id
     with hastened(deployed), deployed.client() as client:
         beat(deployed, resting, given)
+        # the automation takes events as they arrive: the suspension must not overtake the beat
+        until(lambda: heartbeats(deployed, resting))
         client.set_flow_run_state(resting, Suspended(), force=True)
         beat(deployed, beating, given)
         crashed = deployed.wait(beating, ["Crashed"])

@@ -4,7 +4,7 @@ Nothing is decided here: `decisions` compares two models and applies the gates. 
 cannot be computed is listed under `missing` with the reason, so that a gate on it fails closed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -101,14 +101,7 @@ def evaluate(
     counts = {kind: int(codes.max()) + 1 for kind, codes in cluster_codes(predictions).items()}
     clusters, days = cluster_codes(predictions, gap), counts["day"]
     found = [find_metric(name, problem, threshold, days) for name in metrics]
-    values: dict[str, Interval] = {}
-    missing: dict[str, str] = {}
-    for metric in found:
-        try:
-            rows = seen_by(metric, predictions)
-            values[metric.name] = interval_of(metric, rows, clusters, seed, confidence)
-        except EvidenceError as error:
-            missing[metric.name] = str(error)
+    values, missing = intervals_of(found, predictions, clusters, seed, confidence)
     notes = [
         f"The rows lie in a single {clusters_of(kind, 1, gap)}: intervals leave its spread out."
         for kind, codes in clusters.items()
@@ -177,7 +170,26 @@ def _check_columns(predictions: pd.DataFrame) -> None:
         )
 
 
-def interval_of(
+def intervals_of(
+    metrics: Sequence[Metric],
+    predictions: pd.DataFrame,
+    clusters: dict[str, ClusterCodes],
+    seed: int,
+    confidence: float,
+) -> tuple[dict[str, Interval], dict[str, str]]:
+    """Return the interval of each metric, and of those without a value why they have none."""
+    values: dict[str, Interval] = {}
+    missing: dict[str, str] = {}
+    for metric in metrics:
+        try:
+            rows = seen_by(metric, predictions)
+            values[metric.name] = _interval(metric, rows, clusters, seed, confidence)
+        except EvidenceError as error:
+            missing[metric.name] = str(error)
+    return values, missing
+
+
+def _interval(
     metric: Metric,
     predictions: pd.DataFrame,
     clusters: dict[str, ClusterCodes],

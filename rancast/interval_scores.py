@@ -13,12 +13,7 @@ import pandas as pd
 from rancast.bootstrap import cluster_codes
 from rancast.column_names import INTERVAL_COLUMNS
 from rancast.errors import EvidenceError
-from rancast.evaluation import (
-    Evaluation,
-    Interval,
-    SliceScore,
-    interval_of,
-)
+from rancast.evaluation import Evaluation, SliceScore, intervals_of
 from rancast.gates import Intervals
 from rancast.groups import group_labels
 from rancast.metrics import FloatArray, find_metric
@@ -41,17 +36,13 @@ def with_intervals(
     if wanted is None or not set(INTERVAL_COLUMNS) <= set(predictions.columns):
         return evaluation
     worth = scores(predictions, wanted.coverage)
-    values: dict[str, Interval] = {}
-    missing: dict[str, str] = {}
-    clusters = cluster_codes(predictions, gap)
-    for name in METRICS_OF_INTERVALS:
-        rows = predictions.assign(prediction=worth[name])
-        try:
-            values[name] = interval_of(
-                find_metric(name), rows, clusters, seed, evaluation.confidence
-            )
-        except EvidenceError as error:
-            missing[name] = str(error)
+    values, missing = intervals_of(
+        [find_metric(name) for name in METRICS_OF_INTERVALS],
+        predictions.assign(**worth),
+        cluster_codes(predictions, gap),
+        seed,
+        evaluation.confidence,
+    )
     changes: dict[str, Any] = {
         "metrics": evaluation.metrics | values,
         "missing": evaluation.missing | missing,

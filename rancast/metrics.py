@@ -322,6 +322,7 @@ _OF_INTERVALS: dict[str, Metric] = {
         terms=_mean_of(lambda y, p: p),
         finish=_mean,
         needs_both_classes=False,
+        column=name,
     )
     for name in METRICS_OF_INTERVALS
 }

@@ -11,7 +11,6 @@ import pandas as pd
 from rancast.errors import EvidenceError
 from rancast.evaluation import Interval
 from rancast.grids import Ints, microseconds
-from rancast.metrics import FloatArray
 
 DAY = 86_400_000_000  # microseconds
 
@@ -19,6 +18,8 @@ DAY = 86_400_000_000  # microseconds
 def threshold(predictions: pd.DataFrame, per_day: float, period: int) -> float:
     """Return the lowest threshold at which alerts stay within `per_day` a day.
 
+    They do so over all folds, which have more days, and on the last one, whose model is the most
+    like the final one: fitted on few rows, those before may be less sure of themselves.
     `predictions` [fold, time, prediction] should be of training rows that the predicting model was
     not fitted on: the holdout stays untouched, so that alerts counted there are an honest forecast.
     Alerts are divided by the days that are covered, see `covered_days`. Equal predictions alert
@@ -32,7 +33,8 @@ def threshold(predictions: pd.DataFrame, per_day: float, period: int) -> float:
             f"a threshold needs finite predictions, and {int((~np.isfinite(values)).sum()):,} of "
             f"{len(values):,} are not; look for missing features or too short a history."
         )
-    return _lowest_within(values, budget=per_day * covered_days(predictions, period))
+    last = predictions[predictions["fold"] == predictions["fold"].max()]
+    return max(_lowest_within(rows, per_day, period) for rows in (predictions, last))
 
 
 def covered_days(rows: pd.DataFrame, period: int) -> float:
@@ -58,8 +60,9 @@ def period_of(times: "pd.Series[pd.Timestamp]") -> int:
     return int(steps.min()) if len(steps) else 0
 
 
-def _lowest_within(values: FloatArray, budget: float) -> float:
-    distinct, counts = np.unique(values, return_counts=True)
+def _lowest_within(rows: pd.DataFrame, per_day: float, period: int) -> float:
+    budget = per_day * covered_days(rows, period)
+    distinct, counts = np.unique(rows["prediction"], return_counts=True)
     alerts = counts[::-1].cumsum()
     fitting = distinct[::-1][alerts <= budget]
     return float(fitting[-1] if len(fitting) else np.nextafter(distinct[-1], np.inf))

@@ -152,10 +152,11 @@ def out_of_folds(
     Returns [fold, time, y, prediction] on the index of `rows`, by the chosen parameters. More days
     are worth more than models like the final one: the last fold alone is a few days, perhaps
     without a weekend. Its residuals gave intervals that held up to 3 % less than promised where
-    those of all folds held, its probabilities a threshold that gave half more alerts than allowed.
-    The price: a strong penalty makes models of the first folds, of few rows, less sure than the
-    final one, and a threshold then is too low. Models of the search would not do at all: fitted on
-    fewer rows still, they let the final model give up to three times the alerts that were allowed.
+    those of all folds held, its probabilities a threshold that gave half more alerts than
+    allowed. The price: a strong penalty makes models of the first folds, of few rows, less sure
+    than the final one, which is why `alerts.threshold` looks at the last fold, too. Models of
+    the search would not do at all: fitted on fewer rows still, they let the final model give up
+    to three times the alerts that were allowed.
     """
     cut = usable_folds(rows, view)
     parts = [

@@ -105,6 +105,14 @@ def test_part_of_a_day_has_part_of_the_budget() -> None:
     assert (rows["prediction"] >= threshold(rows, 2, HOUR)).sum() == 3
 
 
+def test_the_last_fold_keeps_the_budget_too() -> None:
+    """Its model is surer than the one before: a threshold over both would let three alerts pass
+    on a day of two."""
+    rows = hours((0, "2024-03-01", 24), (1, "2024-03-02", 24))
+    rows["prediction"] = np.where(rows["fold"] == 1, np.linspace(0, 0.99, len(rows)), 0.3)
+    assert (rows["prediction"] >= threshold(rows, 2, HOUR)).sum() == 2
+
+
 def test_the_period_is_the_shortest_distance_of_times() -> None:
     """Gaps do not count, nor do rows of one time; one time alone has no distance."""
     time = hours((0, "2024-03-01", 2), (0, "2024-03-04", 1))["time"]

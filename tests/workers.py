@@ -124,6 +124,16 @@ class Deployed:
             f"{self.log(run_id)[-4000:]}"
         )
 
+    def wait_until_idle(self) -> None:
+        """Wait until the worker has no process of a run any more.
+
+        A run that suspends is called so a moment before its form is stored; its process ends after.
+        """
+        deadline = time.monotonic() + 120
+        while self.worker().children():
+            assert time.monotonic() < deadline, "a process of a run is still there"
+            time.sleep(0.1)
+
     def log(self, run_id: UUID) -> str:
         """Return what a run has logged to the server so far, one message a line."""
         from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId

@@ -1,6 +1,5 @@
 """A candidate waits for a person: asked in a suspended run, answered, superseded, expired."""
 
-import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -114,7 +113,8 @@ def questions(deployed: Deployed, home: Path) -> "list[FlowRun]":
 
 
 def answer(deployed: Deployed, run: UUID, **given: str) -> dict[str, Any]:
-    """Answer the form as the UI does; return what the server says."""
+    """Answer the form as the UI does, once it is there; return what the server says."""
+    deployed.wait_until_idle()
     with deployed.client() as client:
         reply = client.request(
             "POST", "/flow_runs/{id}/resume", path_params={"id": run}, json={"run_input": given}
@@ -145,14 +145,6 @@ def form(deployed: Deployed, run: "FlowRun") -> tuple[str, dict[str, Any]]:
     return found[0], found[1]
 
 
-def wait_until_idle(deployed: Deployed) -> None:
-    """Wait until the worker has no process of a run any more."""
-    deadline = time.monotonic() + 120
-    while deployed.worker().children():
-        assert time.monotonic() < deadline, "a process of a run is still there"
-        time.sleep(0.1)
-
-
 def test_a_night_asks_and_goes_on_and_an_approval_promotes(
     deployed: Deployed, asking: Path
 ) -> None:
@@ -168,7 +160,7 @@ def test_a_night_asks_and_goes_on_and_an_approval_promotes(
     (question,) = questions(deployed, asking)
     run = deployed.wait(question.id, ["Suspended"])
     assert run.name == question.name == "promotion tiny · version 2"
-    wait_until_idle(deployed)
+    deployed.wait_until_idle()
 
     text, schema = form(deployed, run)
     assert "Shall version 2 become champion of tiny?" in text and "mae" in text and "95 %" in text

@@ -30,6 +30,7 @@ def test_a_candidate_is_approved_in_the_form(
     page.goto(f"{deployed.ui_url}/v2/runs?flow-run-search=promotion {NAME}")
     page.get_by_role("link", name=f"promotion {NAME} · version 1").first.click()
     expect(page.get_by_text("Suspended", exact=True).first).to_be_visible()
+    deployed.wait_until_idle()
     page.get_by_role("button", name="Open menu").click()
     page.get_by_role("menuitem", name="Resume").click()
     form = page.get_by_role("dialog")

@@ -111,10 +111,7 @@ class Step:
         known = {name: _as_references(value) for name, value in entry.inputs.items()}
         config = dict(entry.config)
         place = config.pop("place")
-        typed = {
-            name: TypeAdapter(self.hints[name]).validate_python(value, strict=False)
-            for name, value in config.items()
-        }
+        typed = {name: _typed(value, self.hints[name]) for name, value in config.items()}
         self.make({**known, **typed}, place)
 
     def _complete(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -340,6 +337,21 @@ def _as_references(value: Any) -> Any:
     if "uri" not in value:
         return {name: _as_references(items) for name, items in value.items()}
     return Reference.model_validate(value)
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    """Return recorded configuration as the function's parameter says.
+
+    Where files are taken there were none, which is told as it stands: an empty list, a mapping of
+    such by name, or None.
+    """
+    if _takes_files(hint):
+        return value
+    return TypeAdapter(hint).validate_python(value, strict=False)
+
+
+def _takes_files(hint: Any) -> bool:
+    return hint in (pd.DataFrame, bytes) or any(map(_takes_files, get_args(hint)))
 
 
 def _logger() -> Logger | LoggerAdapter[Logger]:

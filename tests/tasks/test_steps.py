@@ -45,6 +45,17 @@ def total(frames: list[pd.DataFrame], day: date) -> pd.DataFrame:
     return pd.DataFrame({"total": [int(pd.concat(frames)["a"].sum())]})
 
 
+def maybe(
+    frames: list[pd.DataFrame],
+    joined: dict[str, list[pd.DataFrame]],
+    other: pd.DataFrame | None,
+    days: tuple[date, ...],
+) -> pd.DataFrame:
+    """Return how many frames there are, and of which type the days are."""
+    found = len(frames) + sum(map(len, joined.values())) + (other is not None)
+    return pd.DataFrame({"frames": [found], "days": [type(days).__name__]})
+
+
 def by_name(joined: dict[str, list[pd.DataFrame]], day: date) -> pd.DataFrame:
     """Return how many rows came under each name."""
     sizes = {name: sum(map(len, frames)) for name, frames in joined.items()}
@@ -68,6 +79,7 @@ COUNT = Step(
 )
 TOTAL = Step("total", total, {"data": FOLDER + "/{sha256}.parquet"})
 BY_NAME = Step("by_name", by_name, {"data": "tables/date={day}/{sha256}.parquet"})
+MAYBE = Step("maybe", maybe, {"data": "tables/{sha256}.parquet"})
 STAMP = Step("stamp", stamp, {"data": "models/{sha256}.skops"}, volatile=("data",))
 
 
@@ -132,6 +144,16 @@ def test_lost_lists_by_name_are_made_again() -> None:
     lake.delete(made["data"].uri)
     STEPS["by_name"].remake(entry)
     assert lake.exists(made["data"].uri)
+
+
+def test_a_lost_output_of_no_files_at_all_is_made_again() -> None:
+    """A call whose lists were empty, by name too, and whose frame was None, can be repeated; the
+    other arguments come back as the types that the function asks for."""
+    made = MAYBE.make({"frames": [], "joined": {"a": []}, "other": None, "days": ()})
+    before = load_frame(made["data"])
+    open_lake().delete(made["data"].uri)
+    assert load_frame(made["data"]).equals(before)
+    assert before.to_dict("list") == {"frames": [0], "days": ["tuple"]}
 
 
 def test_input_is_known_by_content_and_not_by_place() -> None:

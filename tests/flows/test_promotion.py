@@ -190,37 +190,55 @@ def test_a_model_whose_features_are_gone_is_refused(kept_home: Path) -> None:
     assert known().sequence == 1
 
 
-def tamper_bytes(home: Path) -> None:
+def tamper_bytes(home: Path, patch: pytest.MonkeyPatch) -> None:
     """Change the stored model of version 2."""
     homes.model_file(home, 2).write_bytes(b"other")
 
 
-def tamper_alias(home: Path) -> None:
-    """Move the alias by hand."""
+def tamper_alias(home: Path, patch: pytest.MonkeyPatch) -> None:
+    """Move the alias by hand, and again whenever it is put right."""
+    set_alias = Registry._set_alias
+
+    def moved_again(self: Registry, use_case: str, alias: str, version: int | None) -> None:
+        wanted = 1 if (alias, version) == ("champion", 2) else version
+        set_alias(self, use_case, alias, wanted)
+
+    move_aliases_back()
+    patch.setattr(Registry, "_set_alias", moved_again)
+
+
+def move_aliases_back() -> None:
+    """Set the aliases of before, as a run does that read the ledger before the change."""
     Registry(load_settings().tracking).set_aliases("tiny", 1, None)
 
 
-@pytest.mark.usefixtures("hurry")
-@pytest.mark.parametrize(
-    "tamper, sentence", [(tamper_bytes, "SHA-256"), (tamper_alias, "names version 1")]
-)
-def test_a_champion_that_fails_its_check_is_taken_back(
-    kept_home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tamper: Callable[[Path], None],
-    sentence: str,
-) -> None:
-    """Changed bytes, and an alias that somebody moves between, are seen after the change: one more
-    entry makes the champion before champion again, the aliases follow, and the run says why."""
+def before_the_check(patch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
+    """Have something happen between a change and the look at it."""
     from tasks import promotion as tasks_promotion
 
     look = tasks_promotion.check_champion.fn
 
-    def tampered(change: Any) -> Any:
-        tamper(kept_home)
+    def late(change: Any) -> Any:
+        action()
         return look(change)
 
-    monkeypatch.setattr(tasks_promotion.check_champion, "fn", tampered)
+    patch.setattr(tasks_promotion.check_champion, "fn", late)
+
+
+@pytest.mark.usefixtures("hurry")
+@pytest.mark.parametrize(
+    "tamper, sentence",
+    [(tamper_bytes, "SHA-256"), (tamper_alias, "somebody else keeps setting them")],
+)
+def test_a_champion_that_fails_its_check_is_taken_back(
+    kept_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tamper: Callable[[Path, pytest.MonkeyPatch], None],
+    sentence: str,
+) -> None:
+    """Changed bytes, and an alias that somebody keeps moving, are seen after the change: one more
+    entry makes the champion before champion again, the aliases follow, and the run says why."""
+    before_the_check(monkeypatch, lambda: tamper(kept_home, monkeypatch))
     with pytest.raises(ModelRefused, match=f"champion before is champion again: .*{sentence}"):
         promotion("tiny", 2, "why", "Ada")
     pointer = known()
@@ -231,6 +249,18 @@ def test_a_champion_that_fails_its_check_is_taken_back(
     ]
     assert sentence in pointer.history[-1].reasons[0]
     assert aliases() == {"champion": 1, "previous": 2}
+
+
+@pytest.mark.usefixtures("hurry")
+def test_aliases_that_were_moved_meanwhile_take_nothing_back(
+    kept_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that read the ledger before the change may set the aliases of before once more: they
+    are put right, and the change stays."""
+    before_the_check(monkeypatch, move_aliases_back)
+    assert promotion("tiny", 2, "why", "Ada").word == "Promoted"
+    assert [entry.kind for entry in known().history] == ["promotion", "manual"]
+    assert aliases() == {"champion": 2, "previous": 1}
 
 
 @pytest.mark.usefixtures("hurry")

@@ -15,7 +15,6 @@ from pandas.arrays import BooleanArray
 
 from rancast.datasets import IS_SLEEPING, Dataset
 from rancast.errors import ConfigurationError
-from rancast.kpis import EXPECTED
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -37,34 +36,6 @@ def coverage_of_entities(
     found = seen.reindex(names, fill_value=0).rename("seen").reset_index()
     found.insert(1, "expected", periods)
     return found.assign(share=found["seen"] / found["expected"])
-
-
-def attended(
-    rows: pd.DataFrame, dataset: Dataset, register: Iterable[str], start: date, end: date
-) -> pd.DataFrame:
-    """Return the rows of these days and one for each that is absent, each with `.expected` 1.
-
-    Absent rows have their key and nothing else, so that sums of any level (`kpis.aggregate`) tell
-    seen from expected. Of an entity with several rows a period (a cell with carriers) those are
-    expected that it has at any time of these days. Sorted by key.
-    """
-    entity, period = _clock(dataset)
-    time = dataset.time.column
-    periods, place = _places(rows, dataset, start, end)
-    known = rows[place >= 0].assign(**{".place": place[place >= 0]})
-    owner = [name for name in dataset.key if name != time]
-    series = known[owner].drop_duplicates()
-    silent = sorted({*register}.difference(series[entity]))
-    absent = pd.DataFrame({entity: pd.array(silent, dtype="str")})
-    every = pd.concat([series, absent], ignore_index=True)
-    grid = every.merge(pd.DataFrame({".place": np.arange(periods)}), how="cross")
-    found = grid.merge(known, on=[*owner, ".place"], how="left")
-    begin = pd.Timestamp(start, tz="UTC")
-    due = (begin + found[".place"] * pd.Timedelta(period)).astype("datetime64[us, UTC]")
-    # two rows of one period are not two expected ones
-    is_first = ~found.duplicated([*owner, ".place"])
-    found = found.assign(**{time: found[time].fillna(due), EXPECTED: is_first.astype(np.int64)})
-    return found.drop(columns=".place").sort_values([*owner, time], ignore_index=True)
 
 
 def with_sleep(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:

@@ -5,7 +5,7 @@ with many. So what travels from level to level (cell, site, region; period, hour
 a numerator and a denominator apart, which add up in any order; the ratio is taken last.
 
 A row in which a needed counter is missing adds to neither part: absent is not zero. How much was
-seen is a part, too, and how much was expected, where somebody knows it (see `rancast.coverage`).
+seen is a part, too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +19,6 @@ from rancast.expressions import Expression
 
 Floats = NDArray[np.float64]
 Kpis = Mapping[str, Kpi]
-
-# no column of a dataset has a dot in its name
-EXPECTED = ".expected"
 
 
 def numerator_of(name: str) -> str:
@@ -72,11 +69,10 @@ def aggregate(parts: pd.DataFrame, by: Sequence[str], kpis: Kpis) -> pd.DataFram
 
     `parts` come from `with_parts`, or from here: sums of sums are the sums. Rows of which a column
     in `by` is missing are a group of their own, so that nothing is lost on the way up. A group of
-    which nothing was seen has no parts and no KPI. With `.expected` among the columns there is
-    `NAME.coverage` of each KPI, too: seen of expected.
+    which nothing was seen has no parts and no KPI.
     """
     names = [column for name, kpi in kpis.items() for column in _sums_of(name, kpi)]
-    counts = [*map(seen_of, kpis), *([EXPECTED] if EXPECTED in parts.columns else [])]
+    counts = list(map(seen_of, kpis))
     grouped = parts.groupby(list(by), sort=True, dropna=False, observed=True)
     # the sum over no value is unknown, not zero
     sums = grouped[names].sum(min_count=1)
@@ -91,20 +87,13 @@ def _sums_of(name: str, kpi: Kpi) -> Iterator[str]:
 
 
 def with_values(parts: pd.DataFrame, kpis: Kpis) -> pd.DataFrame:
-    """Return parts with each KPI beside them: NaN where nothing was seen or the denominator is 0.
-
-    With `.expected` there is `NAME.coverage`, too, NaN where nothing was expected.
-    """
+    """Return parts and each KPI beside them, NaN where nothing was seen or the denominator is 0."""
     columns: dict[str, Floats] = {}
     for name, kpi in kpis.items():
         numerator = parts[numerator_of(name)].to_numpy(dtype=np.float64)
         columns[name] = numerator
         if kpi.denominator is not None:
             columns[name] = quotient(numerator, parts[denominator_of(name)].to_numpy())
-        if EXPECTED in parts.columns:
-            seen, expected = parts[seen_of(name)].to_numpy(), parts[EXPECTED].to_numpy()
-            # rows between two periods may be more than were expected
-            columns[f"{name}.coverage"] = np.minimum(quotient(seen, expected), 1.0)
     return parts.assign(**columns)
 
 

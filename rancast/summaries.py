@@ -66,37 +66,6 @@ def _day_row(partition: PartitionFacts) -> Row:
     }
 
 
-def expectation_rows(ingested: Ingested) -> list[Row]:
-    """Return one row per expectation over all days: how often it held, what it set aside, why."""
-    rows: dict[str, Row] = {}
-    for partition in ingested.partitions:
-        for result in partition.results:
-            row = rows.setdefault(
-                result.expectation,
-                {
-                    "expectation": result.expectation,
-                    "severity": result.severity,
-                    "days passed": 0,
-                    "days failed": 0,
-                    "days not evaluated": 0,
-                    "rows quarantined": 0,
-                    "last observed": "",
-                    "note": result.notes,
-                },
-            )
-            row[_COLUMN_OF[result.outcome]] += 1
-            row["rows quarantined"] += result.quarantined_rows
-            row["last observed"] = result.observed or row["last observed"]
-    return sorted(rows.values(), key=lambda row: (-row["days failed"], row["expectation"]))
-
-
-_COLUMN_OF = {
-    "passed": "days passed",
-    "failed": "days failed",
-    "could_not_evaluate": "days not evaluated",
-}
-
-
 def quarantine_reasons(ingested: Ingested) -> list[tuple[str, int]]:
     """Return the rules that set rows aside and how many each, most first."""
     counts: Counter[str] = Counter()

@@ -9,15 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rancast.coverage import attended, coverage_of_entities, sleeping, suspects
+from rancast.coverage import coverage_of_entities, sleeping, suspects
 from rancast.errors import ConfigurationError
-from rancast.kpis import aggregate, with_parts
-from rancast.local_time import local_days, local_hours
 from tests.rancast.counts import DAY, dataset, rows
 
 COUNTS = dataset(cumulative={})
 END = DAY + timedelta(days=1)
-NAN = float("nan")
 
 
 def test_coverage_counts_periods_of_the_register() -> None:
@@ -35,58 +32,6 @@ def test_coverage_counts_periods_of_the_register() -> None:
         }
     )
     pd.testing.assert_frame_equal(found, expected)
-
-
-def test_absent_rows_are_there_with_their_key_alone() -> None:
-    """Each expected period has a row, and KPIs of any level tell seen from expected."""
-    frame = rows(("a", "00:00", 1, 4), ("a", "00:15", None, 4), ("b", "00:00", 1, 2))
-    every = attended(frame, COUNTS, ["a", "c"], DAY, END)
-    assert len(every) == 3 * 96
-    parts = with_parts(every, COUNTS)
-    parts["hour"] = local_hours(parts["at"], "UTC")
-    first = aggregate(parts, ["cell", "hour"], COUNTS.kpis).groupby("cell").head(1)
-    expected = pd.DataFrame(
-        {
-            "cell": pd.Series(["a", "b", "c"], dtype="str"),
-            "drop_ratio": [0.25, 0.5, NAN],
-            "drop_ratio.coverage": [0.25, 0.25, 0.0],
-            "calls": [8.0, 2.0, NAN],
-            "calls.coverage": [0.5, 0.25, 0.0],
-        }
-    )
-    found = first[list(expected)].reset_index(drop=True)
-    pd.testing.assert_frame_equal(found, expected)
-
-
-def test_two_rows_of_a_period_are_not_two_expected_ones() -> None:
-    """A row between two periods adds to no expectation, and coverage is never above all."""
-    frame = rows(("a", "00:00", 1, 4), ("a", "00:05", 1, 4))
-    every = attended(frame, COUNTS, ["a"], DAY, END)
-    assert len(every) == 97 and every[".expected"].sum() == 96
-    parts = with_parts(every, COUNTS)
-    parts["hour"] = parts["at"].dt.floor("15min")
-    found = aggregate(parts, ["hour"], COUNTS.kpis)
-    assert found["calls.coverage"].tolist() == [1.0, *[0.0] * 95]
-
-
-def test_carriers_of_a_cell_are_expected_each() -> None:
-    """With a carrier in the key, a cell is expected with each carrier that it has."""
-    columns = COUNTS.model_dump()["columns"] | {"carrier": {"type": "string"}}
-    carriers = dataset(cumulative={}, key=["cell", "carrier", "at"], columns=columns)
-    frame = rows(("a", "00:00", 1, 4), ("a", "00:00", 1, 4), ("a", "00:15", 1, 4))
-    frame["carrier"] = pd.Series(["x", "y", "x"], dtype="str")
-    parts = with_parts(attended(frame, carriers, ["a"], DAY, END), carriers)
-    found = aggregate(parts, ["carrier"], carriers.kpis)
-    assert found["calls.coverage"].tolist() == [2 / 96, 1 / 96]
-
-
-def test_a_day_of_25_hours_expects_25_hours() -> None:
-    """Local days are expected as long as they are, so that coverage is not 24 of 25."""
-    begin, end = pd.Timestamp("2024-10-26").date(), pd.Timestamp("2024-10-29").date()
-    every = attended(rows(), COUNTS, ["a"], begin, end)
-    every["day"] = local_days(every["at"], "Europe/Dublin")
-    found = aggregate(with_parts(every, COUNTS), ["day"], COUNTS.kpis).set_index("day")
-    assert found.loc[pd.Timestamp("2024-10-27"), ".expected"] == 100
 
 
 def test_of_events_nothing_is_expected() -> None:

@@ -11,7 +11,6 @@ from rancast.evaluation import Interval
 from rancast.references import RowCounts
 from rancast.summaries import (
     decision_word,
-    expectation_rows,
     ingest_rows,
     ingest_sentence,
     interval_text,
@@ -24,7 +23,6 @@ from rancast.use_cases import load_use_case
 from tests.faults import tiny
 from tests.rancast.outcomes import (
     decision,
-    expectation,
     fit,
     ingested,
     partition,
@@ -57,20 +55,6 @@ def test_each_day_of_an_ingest_is_a_row_the_newest_first() -> None:
     ]
     assert (rows[1]["why"], rows[1]["quarantined"]) == ("too few. too late.", 4)
     assert (rows[2]["raw"], rows[2]["coverage"]) == (10, "90.0%")
-
-
-def test_an_expectation_is_one_row_over_all_days_those_that_failed_first() -> None:
-    """Days passed, failed and not evaluated are counted, and the rows that it set aside."""
-    rule, other = expectation().expectation, "cell_id is present"
-    passed = expectation(expectation=other, outcome="passed", quarantined_rows=0)
-    unknown = expectation(outcome="could_not_evaluate", quarantined_rows=0, observed="ValueError")
-    days = [(expectation(), passed), (expectation(quarantined_rows=2), passed), (unknown, passed)]
-    partitions = [partition(day + 1, results=results) for day, results in enumerate(days)]
-    rows = expectation_rows(ingested(*partitions))
-    assert [row["expectation"] for row in rows] == [rule, other]
-    names = ("days passed", "days failed", "days not evaluated", "rows quarantined")
-    assert [[row[name] for name in names] for row in rows] == [[0, 2, 1, 3], [3, 0, 0, 0]]
-    assert rows[0]["last observed"] == "ValueError"
 
 
 def test_rules_are_ranked_by_the_rows_that_they_set_aside() -> None:

@@ -51,11 +51,14 @@ def hourly_traffic(
         {
             "entity": rows[entity].to_numpy(),
             "hour": local_hours(rows[dataset.time.column], timezone).array,
+            "at": rows[dataset.time.column].array,
             "traffic": rows[traffic].to_numpy(dtype=np.float64, na_value=np.nan),
         }
     )
     table = table[np.isfinite(table["traffic"]) & table["entity"].notna()]
-    grouped = table.groupby(["entity", "hour"], sort=True)["traffic"]
+    # of a cell with carriers, or a site, a period has the traffic of all its rows
+    periods = table.groupby(["entity", "hour", "at"], sort=True)["traffic"].sum().reset_index()
+    grouped = periods.groupby(["entity", "hour"], sort=True)["traffic"]
     found = grouped.agg(["mean", "size"]).reset_index().rename(columns={"mean": "traffic"})
     is_seen = found["size"] >= np.ceil(LEAST_SEEN * (HOUR // period))
     hours: pd.DataFrame = found[is_seen].drop(columns="size")

@@ -89,6 +89,20 @@ class Expression:
         inside = [node for part in parts for node in ast.walk(part)]
         return frozenset(node.id for node in inside if isinstance(node, ast.Name))
 
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The columns that have one value, a constant, in all rows in which it holds."""
+        body = self._body
+        is_and = isinstance(body, ast.BoolOp) and isinstance(body.op, ast.And)
+        found = set()
+        for part in body.values if is_and and isinstance(body, ast.BoolOp) else [body]:
+            match part:
+                case ast.Compare(
+                    left=ast.Name(id=name), ops=[ast.Eq(), *_], comparators=[ast.Constant(), *_]
+                ):
+                    found.add(name)
+        return frozenset(found)
+
     def amounts(self, frame: pd.DataFrame) -> Numbers:
         """Return for each row the number that the expression is, NaN where it is unknown.
 

@@ -1,10 +1,11 @@
 """What features depend on: their part of the use case, held against the datasets that it reads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from pydantic import Field
 
+from rancast.coarse import expect_met, expect_whole
 from rancast.column_checks import (
     expect_columns,
     expect_condition,
@@ -56,10 +57,8 @@ class FeatureView(Document):
 
     def reads(self, column: str) -> bool:
         """Return whether this reads a column of numbers or truth values of its own dataset."""
-        near = [name for part in self.features.neighbours for name in part.columns]
-        busy = self.features.busy_hour
-        near += [busy.traffic] if busy is not None and busy.dataset is None else []
-        return column in (*self.features.numeric_columns, *near, *columns_of(self.where))
+        of_rows = (name for names in self.read_of_rows().values() for name in names)
+        return column in (*of_rows, *columns_of(self.where))
 
     def check(self, dataset: Dataset) -> None:
         """Raise ConfigurationError where this cannot be made from `dataset`, naming the key."""
@@ -80,6 +79,20 @@ class FeatureView(Document):
         _check_categories(dataset, self.features, self.entity)
         if self.where is not None:
             expect_condition(dataset, "where", self.where)
+        expect_whole(dataset, self.entity, self.where, self.read_of_rows())
+
+    def read_of_rows(self) -> dict[str, Iterable[str]]:
+        """Return the own dataset's columns that are read as a row has them, by the key of each."""
+        features, busy = self.features, self.features.busy_hour
+        own = busy is not None and busy.dataset is None
+        return {
+            "features": features.numeric_columns,
+            "features.categories": features.categories,
+            "features.neighbours": [
+                name for near in features.neighbours for name in (*near.columns, near.same)
+            ],
+            "features.busy_hour.traffic": [busy.traffic] if busy is not None and own else [],
+        }
 
     def check_joined(self, dataset: Dataset, others: Mapping[str, Dataset]) -> None:
         """Raise ConfigurationError where the other datasets cannot be joined, naming the key."""
@@ -162,6 +175,7 @@ def _check_join(join: Join, others: Mapping[str, Dataset], domain: str | None) -
         expect_key(events, f"{key}.through.entity", join.through.entity, domain)
         expect_delivered(events, f"{key}.through.by", [join.through.by], TEXT)
         expect_key(met, f"{key}.by", join.by, events.pseudonymise.get(join.through.by))
+        expect_met(met, key, join.by, join.where)
     for column, statistics in join.statistics.items():
         is_text = set(statistics) <= {"count", "nunique"}
         types = (*TEXT, *NUMERIC) if is_text else NUMERIC

@@ -1,5 +1,6 @@
 """What a training table depends on beside features: its labels, and how its time is divided."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated
 
@@ -91,12 +92,12 @@ class TableView(FeatureView):
             raise ConfigurationError(f"a {self.problem} has no target to make labels from.")
         return self.target
 
-    def reads(self, column: str) -> bool:
-        """Return whether this reads a column of numbers or truth values of its own dataset."""
-        if super().reads(column):
-            return True
-        target = self.target
-        return target is not None and column in (*target.columns, *columns_of(target.given))
+    def read_of_rows(self) -> dict[str, Iterable[str]]:
+        """Return the own dataset's columns that are read as a row has them, by the key of each."""
+        if self.target is None:
+            return super().read_of_rows()
+        named = {"target": self.target.columns, "target.given": columns_of(self.target.given)}
+        return super().read_of_rows() | named
 
     def check(self, dataset: Dataset) -> None:
         """Raise ConfigurationError where this cannot be made from `dataset`, naming the key."""

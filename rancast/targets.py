@@ -4,6 +4,7 @@ A label at t is made from grid times strictly after t, and, unless the use case 
 rows strictly after t. Features, which look back, are in `features`.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -96,8 +97,9 @@ def _is_asked(
     """Tell for each row of `at` whether `target.given` certainly holds in the data's row at t."""
     if view.stated_target.given is None:
         return np.ones(len(at), dtype=bool)
-    rows = eligible_rows(curated, view, dataset)
-    rows = rows.assign(**{".holds": Expression(view.stated_target.given).holds(rows)})
+    given = Expression(view.stated_target.given)
+    rows = _rows_with(given.columns, curated, view, dataset)
+    rows = rows.assign(**{".holds": given.holds(rows)})
     entity, time = rows[view.entity], rows[dataset.time.column]
     axis = make_axis(entity, time, view.period(dataset), 1)
     placed, slots = place(rows, view.entity, dataset.time.column, axis)
@@ -135,10 +137,8 @@ def _known_outcomes(curated: list[pd.DataFrame], view: TableView, dataset: Datas
 
     Of a ratio the outcome is the numerator, and the denominator is beside it as `weight`.
     """
-    rows = eligible_rows(curated, view, dataset)
     target = view.stated_target
-    if set(target.columns) & set(dataset.kpis):
-        rows = on_grid(rows, view, dataset)
+    rows = _rows_with(target.columns, curated, view, dataset)
     found = rows[[view.entity, dataset.time.column]]
     name = target.columns[0] if target.any is None else ""
     if target.any is not None:
@@ -149,6 +149,14 @@ def _known_outcomes(curated: list[pd.DataFrame], view: TableView, dataset: Datas
     else:
         outcome = numbers(rows[name])
     return found.assign(outcome=outcome)[~np.isnan(outcome)]
+
+
+def _rows_with(
+    columns: Iterable[str], curated: list[pd.DataFrame], view: TableView, dataset: Dataset
+) -> pd.DataFrame:
+    """Return the rows that have these columns: on the grid where one is a KPI, which adds up."""
+    rows = eligible_rows(curated, view, dataset)
+    return on_grid(rows, view, dataset) if {*columns} & {*dataset.kpis} else rows
 
 
 class _Outcomes(NamedTuple):

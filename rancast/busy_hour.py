@@ -127,14 +127,16 @@ def position(
     time: "pd.Series[pd.Timestamp]",
     days: int,
     timezone: str,
+    delay: timedelta = timedelta(0),
 ) -> tuple[Floats, Floats]:
     """Return whether each time lies in its entity's usual busy hour, and how many hours after it.
 
     1.0 or 0.0, and -12.0 to 11.0 by the wall clock; both NaN where there is no busy hour. Only the
-    `days` local days before that of the time are looked at.
+    `days` local days before that of the time are looked at, and a day that ended less than `delay`
+    before it counts as the present one.
     """
     busy = np.full(len(time), np.nan)
-    dates = local_days(time, timezone)
+    dates = local_days(time - delay, timezone)
     for day in dates.unique():
         is_here = (dates == day).to_numpy()
         usual = usual_busy_hour(hours, day, days, timezone)

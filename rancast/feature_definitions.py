@@ -119,6 +119,13 @@ class BusyHour(Document):
         "case's own dataset",
     )
     by: str | None = Field(default=None, description="that dataset's column that is the entity")
+    where: Condition | None = Field(
+        default=None, description="an expression over its columns; other events are left out"
+    )
+    delay: LengthOrZero = Field(
+        default=timedelta(0),
+        description="after its stamp, when an event is known: a day counts so long after its end",
+    )
     days: Annotated[int, Field(ge=1, le=60)] = Field(
         default=7, description="whole local days before that of t"
     )
@@ -130,7 +137,14 @@ class BusyHour(Document):
     def _by_goes_with_dataset(self) -> "BusyHour":
         if (self.dataset is None) != (self.by is None):
             raise ValueError("dataset and by go together: state both, or neither")
+        if self.dataset is None and (self.where is not None or self.delay):
+            raise ValueError("where and delay are those of events: state dataset and by, too")
         return self
+
+    def reach(self, timezone: str) -> timedelta:
+        """Return how many whole UTC days before that of t it looks at; local days begin earlier."""
+        is_earlier = timezone != "UTC" or self.delay > timedelta(0)
+        return timedelta(days=self.days + is_earlier)
 
     def names(self) -> Iterator[str]:
         """Yield the feature names: is_busy_hour, hours_from_busy_hour; network_ before the hour."""

@@ -110,6 +110,8 @@ class FeatureView(Document):
             other = others[busy.dataset]
             expect_delivered(other, "features.busy_hour.traffic", [busy.traffic], NUMERIC)
             expect_key(other, "features.busy_hour.by", busy.by, domain)
+            if busy.where is not None:
+                _check_condition(other, "features.busy_hour.where", busy.where)
 
 
 def _check_windows(features: Features, period: timedelta) -> None:
@@ -182,5 +184,9 @@ def _check_join(join: Join, others: Mapping[str, Dataset], domain: str | None) -
         expect_delivered(met, f"{key}.statistics", [column], types)
     for name, text in (("where", join.where), ("any", join.any)):
         if text is not None:
-            expect_delivered(met, f"{key}.{name}", sorted(Expression(text).columns), None)
-            expect_condition(met, f"{key}.{name}", text)
+            _check_condition(met, f"{key}.{name}", text)
+
+
+def _check_condition(dataset: Dataset, key: str, text: str) -> None:
+    expect_delivered(dataset, key, sorted(Expression(text).columns), None)
+    expect_condition(dataset, key, text)

@@ -16,6 +16,7 @@ from pandas.api.indexers import BaseIndexer
 from rancast import busy_hour, coverage, joins, neighbours
 from rancast.datasets import IS_SLEEPING, AnyDataset, Dataset
 from rancast.durations import DAY
+from rancast.expressions import Expression
 from rancast.feature_definitions import (
     MINUTES_SINCE_SEEN,
     BusyHour,
@@ -54,10 +55,8 @@ def lookback_days(view: FeatureView, dataset: Dataset) -> int:
     parts: tuple[History | Profile, ...] = (*view.features.history, *view.features.profile)
     days = [part.days * DAY for part in parts]
     busy = view.features.busy_hour
-    if (
-        busy is not None and busy.dataset is None
-    ):  # the local day of a row may begin, or end, up to a day beside the UTC day
-        days.append((busy.days + (view.features.timezone != "UTC")) * DAY)
+    if busy is not None and busy.dataset is None:
+        days.append(busy.reach(view.features.timezone))
     farthest = max([_reach(view, dataset), *(span + _edge(view, dataset) for span in days)])
     if dataset.cumulative and dataset.time.period is not None:
         farthest += dataset.time.period  # an increment needs the period before
@@ -428,7 +427,10 @@ def _busy_hour_of_events(
     if part is None or part.dataset is None or part.by is None:
         return
     other = others[part.dataset]
-    rows = joins.stacked(joined, other.dataset, [part.by, part.traffic])
+    asked = Expression(part.where).columns if part.where is not None else set()
+    rows = joins.stacked(joined, other.dataset, [part.by, part.traffic, *sorted(asked)])
+    if part.where is not None:
+        rows = rows[Expression(part.where).holds(rows)]
     events = pd.DataFrame(
         {
             "entity": rows[part.by],
@@ -449,7 +451,7 @@ def _positions(hours: pd.DataFrame, grid: _Grid, part: BusyHour, zone: str) -> I
             )
         else:
             traffic, entity = hours, own
-        found = busy_hour.position(traffic, entity, time, part.days, zone)
+        found = busy_hour.position(traffic, entity, time, part.days, zone, part.delay)
         yield from zip(busy_hour_names(whose), found, strict=True)
 
 

@@ -54,8 +54,8 @@ def lookback_days(view: FeatureView, name: str) -> int:
     """Return how many whole days of dataset `name` before a day the features of that day need."""
     spans = [join.reach(name) for join in view.features.joins if name in join.datasets]
     busy = view.features.busy_hour
-    if busy is not None and busy.dataset == name:  # a local day may begin a day before the UTC day
-        spans.append((busy.days + (view.features.timezone != "UTC")) * DAY)
+    if busy is not None and busy.dataset == name:
+        spans.append(busy.reach(view.features.timezone))
     return -(-max(spans, default=timedelta(0)) // DAY)
 
 

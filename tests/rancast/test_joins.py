@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from rancast.column_types import no_rows
 from rancast.datasets import Dataset
@@ -264,6 +265,26 @@ def test_a_dataset_that_is_not_given_is_asked_for() -> None:
     """A use case that joins is never made without what it joins."""
     with pytest.raises(ConfigurationError, match="joins dataset 'calls', but was given none"):
         build([rows()], of_cells(count=True).feature_view(), KPI, DAY)
+
+
+def test_the_busy_hour_knows_of_events_only_what_was_known() -> None:
+    """Until the delay after midnight, yesterday is not over; events that are left
+    out have no traffic."""
+    busy = {"traffic": "used", "dataset": "calls", "by": "cell", "days": 1, "of": ["entity"]}
+    known = busy | {"where": "used < 100", "delay": "10min"}
+    view = use_case(spec(features={"busy_hour": known})).feature_view()
+    assert lookback_days(view, "calls") == 2
+    called = calls(
+        ("2024-03-02 08:10", "x", "a", 30.0),
+        ("2024-03-03 22:10", "x", "a", 20.0),
+        ("2024-03-03 23:58", "x", "a", 25.0),
+        ("2024-03-03 09:10", "x", "a", 500.0),
+    )
+    at = rows(("a", "00:00"), ("a", "01:00"))
+    found = build([at], view, KPI, DAY, {"calls": [called]}, delivered(CALLS, back=2))
+    np.testing.assert_array_equal(found["hours_from_busy_hour"], [-8.0, 2.0])
+    with pytest.raises(ValidationError, match="where and delay are those of events"):
+        use_case(spec(features={"busy_hour": {"traffic": "used", "delay": "10min"}}))
 
 
 def test_the_busy_hour_can_be_of_another_datasets_traffic() -> None:

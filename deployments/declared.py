@@ -1,6 +1,8 @@
 """The deployments that prefect.yaml declares, put on a Prefect server; what is so already stays."""
 
 import re
+import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -8,53 +10,24 @@ from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import (
-    DeploymentScheduleCreate,
-    DeploymentScheduleUpdate,
-    DeploymentUpdate,
-)
+from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
 from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.client.schemas.schedules import construct_schedule
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from pydantic import Field, model_validator
 
+from deployments.schedules import Schedule, placed, refuse_other_than_nightly
+from rancast.datasets import known_datasets
 from rancast.documents import Document
-from rancast.errors import ConfigurationError
+from rancast.errors import ConfigurationError, RancastError
+from rancast.settings import find_home, load_settings
 
 FILE = Path(__file__).parent / "prefect.yaml"
+NIGHTLY = "daily"
 # as Prefect writes a variable of the environment in this file
 VARIABLE = re.compile(r"\{\{ *\$(\w+) *\}\}")
-
-
-class Schedule(Document):
-    """One entry of `schedules`; the slug is what tells it from the others when the file changes."""
-
-    slug: str
-    cron: str
-    timezone: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _can_be(self) -> "Schedule":
-        self.as_updated()
-        return self
-
-    def as_created(self, is_active: bool) -> DeploymentScheduleCreate:
-        """Return what creates it."""
-        return DeploymentScheduleCreate(
-            schedule=construct_schedule(cron=self.cron, timezone=self.timezone),
-            slug=self.slug,
-            parameters=self.parameters,
-            active=is_active,
-        )
-
-    def as_updated(self) -> DeploymentScheduleUpdate:
-        """Return what updates it, without a word on whether it is paused."""
-        created = self.as_created(False).model_dump(exclude_unset=True, exclude={"active"})
-        return DeploymentScheduleUpdate(**created)
 
 
 class Limit(Document):
@@ -131,19 +104,37 @@ class DeclaredFile(Document):
         return self
 
 
-def read_declared(timezone: str = "UTC", work_pool: str = "rancast") -> tuple[Declared, ...]:
-    """Read the file with the operator's time zone and the work pool in their places.
+def read_declared(
+    timezone: str = "UTC", work_pool: str = "rancast", home: Path | None = None
+) -> tuple[Declared, ...]:
+    """Read the file with the operator's time zone, the work pool and the datasets in their places.
 
-    Raises ConfigurationError for a key, cron line or time zone that cannot be.
+    The datasets are those of `home`, by default the present one. Raises ConfigurationError for a
+    key, cron line or time zone that cannot be, and for nights that are not one per UTC date.
     """
     known = {"RANCAST_TIMEZONE": timezone, "RANCAST_WORK_POOL": work_pool}
+    datasets, now = known_datasets(home or find_home()), datetime.now(UTC)
     try:
         filled = VARIABLE.sub(lambda found: known[found[1]], FILE.read_text())
-        return DeclaredFile.model_validate(yaml.safe_load(filled)).deployments
+        declared = DeclaredFile.model_validate(yaml.safe_load(filled)).deployments
+        return tuple(_placed(one, timezone, datasets, now) for one in declared)
     except KeyError as error:
         raise ConfigurationError(f"{FILE} asks for {error}; it knows {', '.join(known)}.") from None
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{FILE} with {known} cannot be used: {error}") from None
+
+
+def _placed(declared: Declared, timezone: str, datasets: list[str], now: datetime) -> Declared:
+    schedules = placed(declared.schedules, timezone, datasets, now)
+    if declared.name == NIGHTLY:
+        refuse_other_than_nightly(schedules, now)
+    return declared.model_copy(update={"schedules": schedules})
+
+
+def as_file(declared: tuple[Declared, ...]) -> str:
+    """Return the deployments as a file for `prefect deploy --all --prefect-file`."""
+    whole = DeclaredFile(name="rancast", pull=[], deployments=declared)
+    return yaml.safe_dump(whole.model_dump(mode="json", exclude_none=True), sort_keys=False)
 
 
 def apply(
@@ -212,3 +203,19 @@ def _remove_schedules(
     for schedule in found.schedules:
         if schedule.slug and schedule.slug not in wanted:
             client.delete_deployment_schedule(found.id, schedule.id)
+
+
+def main() -> int:
+    """Print the file as `make deploy` reads it; the exit code tells whether it can be."""
+    try:
+        settings = load_settings()
+        found = read_declared(settings.timezone, settings.work_pool, settings.home)
+    except RancastError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(as_file(found), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

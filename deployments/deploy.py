@@ -45,7 +45,7 @@ def deploy() -> Iterator[str]:
             "`make ui`, which deploys by itself."
         )
     settings = load_settings()
-    declared = read_declared(settings.timezone, settings.work_pool)
+    declared = read_declared(settings.timezone, settings.work_pool, settings.home)
     if ensure_results(settings):
         yield f"block {BLOCK}"
     with get_client(sync_client=True) as client:

@@ -59,13 +59,23 @@ class Question(Document):
 
     @property
     def key(self) -> str:
-        """Names the question: a version is asked about once for each champion it met."""
-        return f"{self.use_case}/{self.version}-{self.sequence}"
+        """Names the question: a model is asked about once for each champion it met."""
+        return f"{model_key(self.use_case, self.version, self.fingerprint)}-{self.sequence}"
+
+    @property
+    def rejection_key(self) -> str:
+        """Names the rejection of the model, which is final whoever is champion."""
+        return f"{model_key(self.use_case, self.version, self.fingerprint)}-rejected"
 
     @property
     def identity(self) -> str:
         """Names the question among those of other lakes, and of one that was set up anew."""
         return f"{self.key} {self.run_id}"
+
+
+def model_key(use_case: str, version: int, fingerprint: str) -> str:
+    """Name a version and the model in it: a registry that is set up anew counts from 1 again."""
+    return f"{use_case}/{version}-{fingerprint[:12]}"
 
 
 class Asked(Document):
@@ -163,6 +173,27 @@ def refusal(
             f"{ANSWER_WITHIN.days} days. Promote the version by hand if it shall be champion."
         )
     return None
+
+
+def is_asked(question: Question, run: str, since: datetime) -> str:
+    """Say that a run asks people, `since` it was created, and until when."""
+    return (
+        f"A person is asked about version {question.version}, in the run of promotion {run}, until "
+        f"{since + ANSWER_WITHIN:%Y-%m-%d %H:%M} UTC; nothing waits for the answer."
+    )
+
+
+def is_asked_no_more(question: Question, run: str, state: str, can_go_on: bool) -> str:
+    """Say that the run which asked has ended in a state, and what to do.
+
+    `can_go_on` tells one that failed or crashed, whose answer, if there was one, a retry takes up.
+    """
+    retry = "*Retry* it where it failed after an answer. " if can_go_on else ""
+    return (
+        f"Nobody is asked about version {question.version} any more: the run of promotion {run} "
+        f"asked, and ended as {state}; its state says why. {retry}If the version shall be "
+        f"champion, {by_hand(question.use_case, question.version)}."
+    )
 
 
 def is_expired(asked_at: datetime, now: datetime) -> bool:

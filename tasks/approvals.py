@@ -21,8 +21,11 @@ from rancast.approvals import (
     Question,
     by_hand,
     description,
+    is_asked,
+    is_asked_no_more,
     is_expired,
     is_question,
+    model_key,
     refusal,
 )
 from rancast.champions import Pointer, declared, stated
@@ -34,7 +37,7 @@ from tasks.redaction import redacted
 from tasks.names import name_of_promotion
 from tasks.registry import Registry
 from tasks.retrying import retried_task
-from tasks.runs import Run, end_run, present_run, runs_of, start_run
+from tasks.runs import Run, end_run, present_run, read_run, runs_of, start_run
 from tasks.stores import open_ledger
 
 FLOW = "promotion"
@@ -45,6 +48,7 @@ ALIVE = (
     *("Pending", "Submitting", "InfrastructurePending", "Running", "Resuming"),
     *("AwaitingRetry", "Retrying"),
 )
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 # Prefect fails a run that waits longer, should nobody have ended it at ANSWER_WITHIN
 WAIT_SECONDS = int(ANSWER_WITHIN.total_seconds()) + 24 * 3600
 
@@ -77,7 +81,7 @@ def ask_for_approval(outcome: TrainingOutcome, pointer: Pointer | None) -> Train
 def _ask(question: Question) -> str:
     name, version = question.use_case, question.version
     ledger = open_ledger()
-    rejected = ledger.pinned(_rejection_place(name, version))
+    rejected = ledger.pinned(f"approvals/{question.rejection_key}")
     if rejected is not None:
         return (
             f"Nobody was asked about version {version}: {rejected['by']} (as declared) rejected it "
@@ -103,10 +107,11 @@ def _ask(question: Question) -> str:
             f"{FLOW} to ask through: {by_hand(name, version)}."
         )
     _cancel_older(question, run_id)
-    return (
-        f"A person is asked about version {version}, in the run of {FLOW} {run_id}, until "
-        f"{ANSWER_WITHIN.days} days from now; nothing waits for the answer."
-    )
+    run = read_run(run_id, FLOW)
+    if run.state_type in ENDED:
+        can_go_on = run.state_type in ("FAILED", "CRASHED")
+        return is_asked_no_more(question, str(run_id), run.state, can_go_on)
+    return is_asked(question, str(run_id), run.created)
 
 
 def _cancel_older(question: Question, asking: UUID) -> None:
@@ -131,10 +136,6 @@ def _questions(use_case: str, states: Collection[str]) -> list[Run]:
 
 def _version(run: Run) -> int:
     return int(run.parameters["version"])
-
-
-def _rejection_place(use_case: str, version: int) -> str:
-    return f"approvals/{use_case}/{version}-rejected"
 
 
 @task(task_run_name="expire questions", cache_policy=NO_CACHE)
@@ -178,10 +179,12 @@ def prepare_question(use_case: str, version: int) -> Asked:
     """
     run = present_run()
     ledger = open_ledger()
+    registry = Registry(load_settings().tracking)
+    about = model_key(use_case, version, registry.fingerprint_of(use_case, version) or "")
     pointer = ledger.pointer(use_case)
-    found = ledger.pinned(f"approvals/{use_case}/{version}-{pointer.sequence if pointer else 0}")
+    found = ledger.pinned(f"approvals/{about}-{pointer.sequence if pointer else 0}")
     if found is None:
-        found = _last_question(use_case, version)
+        found = _last_question(about)
     if found is None or run is None or run.deployment_id is None:
         raise ConfigurationError(
             f"declared_by is empty, and no training asked people about version {version} of "
@@ -189,7 +192,6 @@ def prepare_question(use_case: str, version: int) -> Asked:
             "declared_by."
         )
     question = Question.model_validate(found)
-    registry = Registry(load_settings().tracking)
     return Asked(
         question=question,
         at=run.started or now(),
@@ -197,10 +199,10 @@ def prepare_question(use_case: str, version: int) -> Asked:
     )
 
 
-def _last_question(use_case: str, version: int) -> dict[str, Any] | None:
-    """Return a question about a version that was decided against an earlier champion."""
+def _last_question(about: str) -> dict[str, Any] | None:
+    """Return a question about a model, as `model_key`, that met an earlier champion."""
     lake = open_ledger().lake
-    prefix = f"ledger/approvals/{use_case}/{version}-"
+    prefix = f"ledger/approvals/{about}-"
     sequences = [
         int(blob.name.removeprefix(prefix).removesuffix(".json"))
         for blob in lake.list(prefix)
@@ -208,7 +210,7 @@ def _last_question(use_case: str, version: int) -> dict[str, Any] | None:
     ]
     if not sequences:
         return None
-    return open_ledger().pinned(f"approvals/{use_case}/{version}-{max(sequences)}")
+    return open_ledger().pinned(f"approvals/{about}-{max(sequences)}")
 
 
 def wait_for_answer(asked: Asked) -> AnswerForm:
@@ -293,7 +295,7 @@ def record_rejection(question: Question, answer: Answer) -> Ending:
     """Keep in the ledger, and as tags of the version, that a person rejected it and why."""
     name, version = question.use_case, question.version
     ledger = open_ledger()
-    place = _rejection_place(name, version)
+    place = f"approvals/{question.rejection_key}"
     kept = Answer.model_validate(ledger.pin(place, answer.model_dump(mode="json")))
     Registry(load_settings().tracking).tag_version(name, version, kept.rejection())
     pointer = ledger.pointer(name)

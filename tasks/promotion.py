@@ -209,7 +209,11 @@ def plan_promotion(use_case: str, version: int, reason: str, declared_by: str) -
 
 @retried_task("plan")
 def plan_approved(question: Question, answer: Answer) -> Change:
-    """Plan the promotion that a person approved; raises WriteConflict if the champion changed."""
+    """Plan the promotion that a person approved.
+
+    Raises WriteConflict if the champion changed, and ModelRefused where the version is not the
+    model that the question was about, as in a registry that was set up anew meanwhile.
+    """
     use_case, version = question.use_case, question.version
 
     def target(pointer: Pointer | None) -> int:
@@ -221,7 +225,14 @@ def plan_approved(question: Question, answer: Answer) -> Change:
         return version
 
     reasons = (answer.reason, *question.reasons)
-    return _plan(use_case, "approval", reasons, answer.by, target)
+    change = _plan(use_case, "approval", reasons, answer.by, target)
+    if change.champion.fingerprint != question.fingerprint:
+        raise ModelRefused(
+            f"Version {version} of {use_case} carries the fingerprint "
+            f"{change.champion.fingerprint[:12]}, but the question was about "
+            f"{question.fingerprint[:12]}; run the training again, which asks about the new one."
+        )
+    return change
 
 
 @retried_task("plan")

@@ -62,8 +62,8 @@ def start_run(
     `name` is what the run is called until it starts and names itself.
 
     None where the server knows no such deployment, as with an embedded run. One run per key,
-    however often it is asked for. The new run gets the job variables of the present one, so that
-    an environment given to a run reaches what it starts.
+    however often it is asked for, and whatever became of it. The new run gets the job variables of
+    the present one, so that an environment given to a run reaches what it starts.
     """
     with get_client(sync_client=True) as client:
         try:
@@ -175,8 +175,13 @@ def present_run() -> Run | None:
     """Return the flow run that this code executes in, None outside of one."""
     if flow_run.id is None:
         return None
+    return read_run(UUID(flow_run.id), flow_run.flow_name or "")
+
+
+def read_run(run_id: UUID, flow: str) -> Run:
+    """Return a run of a flow as Prefect shows it now."""
     with get_client(sync_client=True) as client:
-        return _run(client.read_flow_run(UUID(flow_run.id)), flow_run.flow_name or "")
+        return _run(client.read_flow_run(run_id), flow)
 
 
 def name_of(run_id: UUID) -> tuple[str, bool]:

@@ -220,6 +220,7 @@ def test_a_newer_candidate_takes_the_place_of_an_older_question_and_can_be_rejec
     assert tags["rancast.approval_reason"] == "too new"
     assert known().champion.version == WEAK and known().sequence == 1
     assert "Grace (as declared) rejected it (too new)" in str(train(NEXT).asked)
+    assert f"{first.id} asked, and ended as Cancelled" in str(train(AS_OF).asked)
     assert len(questions(deployed, asking)) == 2
 
 

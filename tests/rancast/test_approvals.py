@@ -55,12 +55,15 @@ def test_a_question_without_pages_or_a_champion_says_so() -> None:
     assert "There is no champion yet" in text and "MLflow: model tiny, version 3" in text
 
 
-def test_a_version_is_asked_about_once_for_each_champion_it_met() -> None:
-    """The key names use case, version and the history that it was judged against; since versions
-    count from 1 in each registry, the identity has the MLflow run as well."""
-    assert question(2).key == "tiny/3-2" and question(4).key == "tiny/3-4"
-    other = question(2).model_copy(update={"run_id": "other"})
-    assert other.key == question(2).key and other.identity != question(2).identity
+def test_a_model_is_asked_about_once_for_each_champion_it_met() -> None:
+    """The key names use case, version, model and the history that it was judged against, a
+    rejection all but the last; the identity has the MLflow run as well."""
+    this = question(2).model_copy(update={"fingerprint": "0123456789abcdef"})
+    later = this.model_copy(update={"sequence": 4})
+    assert (this.key, later.key) == ("tiny/3-0123456789ab-2", "tiny/3-0123456789ab-4")
+    assert this.rejection_key == later.rejection_key == "tiny/3-0123456789ab-rejected"
+    other = this.model_copy(update={"run_id": "other"})
+    assert other.key == this.key and other.identity != this.identity
 
 
 def test_an_answer_counts_while_the_champion_is_the_one_it_was_judged_against() -> None:

@@ -2,8 +2,9 @@
 
 Each guess is made in a module of its own: `onboarding_dialect` (CSV), `onboarding_cells` (types,
 marks, people's identifiers), `onboarding_times` (stamps, zones), `onboarding_names` (names, units),
-`onboarding_keys` (key, entity, period), `onboarding_delivery` (days). Here they are put together,
-and held against the product's own reader: what it would reject becomes text.
+`onboarding_keys` (key, entity, period), `onboarding_measures` (measures, KPIs),
+`onboarding_delivery` (days). Here they are put together, and held against the product's own reader:
+what it would reject becomes text.
 """
 
 from collections import Counter

@@ -7,6 +7,7 @@ from rancast.onboarding_cells import ColumnGuess
 from rancast.onboarding_delivery import Delivery
 from rancast.onboarding_dialect import Dialect
 from rancast.onboarding_keys import KeyGuess
+from rancast.onboarding_measures import KpiGuess, guess_kpis
 from rancast.onboarding_names import DAY, FILE
 from rancast.onboarding_sample import DAY_FORMAT, DAY_IN_PATH, FILE_IN_PATH, SampleTable
 from rancast.onboarding_times import ZoneGuess
@@ -26,6 +27,11 @@ class Guesses(NamedTuple):
     clock: ColumnGuess | None
     zone: ZoneGuess | None
     delivery: Delivery
+
+    @property
+    def kpis(self) -> dict[str, KpiGuess]:
+        """The KPI that each measure becomes where one row is not its entity."""
+        return guess_kpis(self.columns, self.key)
 
     @property
     def time(self) -> str:
@@ -60,6 +66,7 @@ def dataset_text(guesses: Guesses, schemas: str) -> str:
         *_identity(guesses),
         *_days(guesses.delivery),
         *_columns(guesses),
+        *_kpis(guesses),
         *_from_path(guesses),
         *_pseudonyms(guesses.columns),
     ]
@@ -171,6 +178,25 @@ def column(guess: ColumnGuess) -> dict[str, Any]:
     if not guess.is_required:
         found["required"] = False
     return found
+
+
+def _kpis(guesses: Guesses) -> Iterator[str]:
+    if guesses.kpis:
+        yield from comment(
+            f"{guesses.key.several}, so that no row is the {guesses.key.entity}: use cases name "
+            "KPIs, which add the rows up (docs/onboarding.md, several rows of one entity)"
+        )
+        yield "kpis:"
+    for kpi in guesses.kpis.values():
+        why = "a sum, by its name; if it is none, give it a denominator"
+        if not kpi.is_sum:
+            why = (
+                "its name does not say that it adds up: the plain mean of the rows. A sum has no "
+                f"denominator; a fair mean weighs: {kpi.measure} * users over users"
+            )
+        yield from comment(why, indent=2)
+        formula = {"numerator": kpi.measure} | ({} if kpi.is_sum else {"denominator": "1"})
+        yield f"  {scalar(kpi.name)}: {flow(formula)}"
 
 
 def _from_path(guesses: Guesses) -> Iterator[str]:

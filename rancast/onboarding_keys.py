@@ -43,6 +43,19 @@ class KeyGuess:
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """What tells the rows of one entity and time apart, such as a carrier; none of events."""
+        if self.kind != "periodic":
+            return ()
+        return tuple(name for name in self.key if name not in (self.clock, self.entity))
+
+    @property
+    def several(self) -> str:
+        """That an entity has several rows at a time, in words."""
+        parts = " and ".join("the file's name" if name == FILE else name for name in self.parts)
+        return f"one {self.entity} has several rows at a time, which differ in {parts}"
+
+    @property
     def needs_file(self) -> bool:
         """Whether the name of the file is a column."""
         return FILE in self.key

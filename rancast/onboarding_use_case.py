@@ -9,13 +9,12 @@ from rancast.durations import short_duration
 from rancast.errors import DataError
 from rancast.onboarding_cells import ColumnGuess
 from rancast.onboarding_dataset import MODELINE, Guesses
+from rancast.onboarding_measures import measures
 from rancast.onboarding_yaml import amount, comment, flow, number_of, scalar
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MOST_INPUTS = 6
 MOST_CATEGORIES = 3
-LEAST_PRESENT = 0.5
-LEAST_DISTINCT = 10
 # what operators forecast, the first first
 _WORTH = (
     *("throughput|bitrate|thp", "latency|delay|rtt|ping", "loss|drop|fail|error", "util|prb|load"),
@@ -45,8 +44,8 @@ def use_case_text(guesses: Guesses, name: str, schemas: str) -> str:
         *_history(guesses),
         *comment(note),
         f"grid: {{period: {scalar(period)}}}",
-        *_target_lines(target, within),
-        *_features(guesses, target, period),
+        *_target_lines(guesses, target, within),
+        *_features(guesses, period),
         *_split(guesses, within),
         *_models(),
     ]
@@ -59,27 +58,26 @@ def _target(guesses: Guesses) -> ColumnGuess:
         for word, value in (("time", guesses.clock), ("entity", guesses.key.entity))
         if value is None
     ]
-    measures = _measures(guesses)
-    if lacks or not measures:
-        what = " and no ".join([*lacks, *([] if measures else ["measure that varies"])])
+    found = _inputs(guesses)
+    if lacks or not found:
+        what = " and no ".join([*lacks, *([] if found else ["measure that varies"])])
         raise DataError(
             f"no use case can be drafted for {guesses.name}: its sample has no {what}; run "
             "make onboard without USE_CASE, and correct the dataset first."
         )
-    return min(measures, key=_worth)
+    return found[0]
 
 
-def _measures(guesses: Guesses) -> list[ColumnGuess]:
-    """Return the columns of numbers that vary and are mostly there."""
-    return [
-        guess
-        for guess in guesses.columns
-        if guess.low is not None
-        and guess.present >= LEAST_PRESENT * guess.rows
-        and guess.distinct >= LEAST_DISTINCT
-        and guess.name not in (*guesses.key.key, *RESERVED)
-        and not re.search(r"(^|_)(lat|lon|lng|latitude|longitude|altitude)(_|$)", guess.name)
-    ]
+def _inputs(guesses: Guesses) -> list[ColumnGuess]:
+    """Return the measures that use cases can name, the one that says most first."""
+    found = sorted(measures(guesses.columns, guesses.key), key=_worth)
+    return [one for one in found if not guesses.key.parts or one.name in guesses.kpis]
+
+
+def _named(guesses: Guesses, measure: ColumnGuess) -> str:
+    """Return what a use case calls a measure: by its KPI where one row is not the entity."""
+    kpi = guesses.kpis.get(measure.name)
+    return measure.name if kpi is None else kpi.name
 
 
 def _worth(guess: ColumnGuess) -> tuple[int, int]:
@@ -120,26 +118,33 @@ def _days(guesses: Guesses) -> int:
     return span if span >= 4 else 30
 
 
-def _target_lines(target: ColumnGuess, within: timedelta) -> Iterator[str]:
-    length = short_duration(within)
-    others = "the measure whose name says most to an operator; any column of numbers will do"
-    yield from comment(
-        f"{target.name}: {others}",
-        f"for the probability of a breach instead, 'problem: classification', 'metric: "
-        f"average_precision', and a limit that hurts; {amount(target.tail or 0)} is passed by 5 % "
-        f"of the cells: target: {{within: {length}, any: {target.name} > {target.tail:g}, "
-        "observed: 0.8}",
+def _target_lines(guesses: Guesses, target: ColumnGuess, within: timedelta) -> Iterator[str]:
+    length, name = short_duration(within), _named(guesses, target)
+    why = "the measure whose name says most to an operator; any column of numbers will do"
+    limit, passed = (
+        f"{target.tail:g}",
+        f"; {amount(target.tail or 0)} is passed by 5 % of the cells",
     )
-    yield f"target: {{within: {length}, mean: {scalar(target.name)}, observed: 0.8}}"
+    if guesses.key.parts:  # what single rows have does not say what is large for their sum
+        why = f"a KPI, since {guesses.key.several}; any other KPI of the dataset will do"
+        limit, passed = "LIMIT", ""
+    yield from comment(
+        f"{name}: {why}",
+        "for the probability of a breach instead, 'problem: classification', 'metric: "
+        f"average_precision', and a limit that hurts{passed}: target: {{within: {length}, any: "
+        f"{name} > {limit}, observed: 0.8}}",
+    )
+    yield f"target: {{within: {length}, mean: {scalar(name)}, observed: 0.8}}"
 
 
-def _features(guesses: Guesses, target: ColumnGuess, period: timedelta) -> Iterator[str]:
-    inputs = [target, *sorted((m for m in _measures(guesses) if m is not target), key=_worth)]
-    names = [guess.name for guess in inputs][:MOST_INPUTS]
+def _features(guesses: Guesses, period: timedelta) -> Iterator[str]:
+    names = [_named(guesses, measure) for measure in _inputs(guesses)][:MOST_INPUTS]
     words = [
         guess.name
         for guess in guesses.columns
-        if len(guess.categories) > 1 and guess.name not in (*guesses.key.key, *RESERVED)
+        if len(guess.categories) > 1
+        and guess.name not in (*guesses.key.key, *RESERVED)
+        and not guesses.key.parts  # texts of single rows are not the entity's
     ][:MOST_CATEGORIES]
     windows = [7 * DAY, 28 * DAY] if period >= DAY else [6 * period, 24 * period]
     yield from comment(
@@ -150,7 +155,7 @@ def _features(guesses: Guesses, target: ColumnGuess, period: timedelta) -> Itera
     yield f"  current: {flow(names)}"
     if words:
         yield f"  categories: {flow(words)}"
-    of = flow([target.name])
+    of = flow(names[:1])
     yield "  lags:"
     yield f"    - {{columns: {of}, periods: [1, 2, 3]}}"
     yield "  windows:"

@@ -1,6 +1,8 @@
 """A draft from a sample: it loads, it reads its own sample, and it says why it guesses what."""
 
 import json
+import re
+from datetime import date
 from typing import Any
 
 import jsonschema
@@ -11,10 +13,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rancast.documents import parse_yaml
 from rancast.errors import ConfigurationError, DataError
+from rancast.features import build
 from rancast.frames import to_parquet
-from rancast.onboarding import draft, typed_table
+from rancast.onboarding import Draft, draft, typed_table
 from rancast.schemas import schema_text
+from rancast.targets import label
+from rancast.use_cases import UseCase
 from tests.rancast.drafts import SCHEMAS, column, csv, drafted, sample, stamps, text_of
 
 CELLS = ("Dublin-1", "Dublin-2", "Cork-1")
@@ -136,6 +142,49 @@ def test_columns_whose_names_are_values_of_yaml_are_drafted(word: str, header: s
     assert guess.name in found.dataset.columns
     plain = set(yaml.safe_load(found.dataset_yaml)["columns"])
     assert plain == set(found.dataset.columns)
+
+
+CARRIERS = csv(
+    "Time,CELL,Carrier,DL Volume (MB),Latency(ms),class",
+    (
+        (at, cell, carrier, size + place % 50, 20 + place % 17 / 4, place % 90)
+        for place, at in enumerate(stamps(120, minutes=60))
+        for cell in ("C0", "C1")
+        for carrier, size in (("L0800", 1000), ("L1800", 10), ("L2600", 1))
+    ),
+)
+
+
+def test_rows_of_carriers_are_added_up_to_the_cell() -> None:
+    """Where a cell has a row per carrier, the draft names KPIs and says why; what a use case makes
+    of the sample by them is the sum or the mean of all carriers, and never one carrier's."""
+    found = drafted(CARRIERS, use_case="first")
+    dataset, case = found.dataset, case_of(found)
+    assert (dataset.key, dataset.entity) == (("cell", "carrier", "timestamp"), "cell")
+    assert {name: (kpi.numerator, kpi.denominator) for name, kpi in dataset.kpis.items()} == {
+        "total_dl_volume_mb": ("dl_volume_mb", None),
+        "mean_latency_ms": ("latency_ms", "1"),
+    }
+    why = "one cell has several rows at a time, which differ in carrier"
+    assert why in words_of(found.dataset_yaml) and why in words_of(str(found.use_case_yaml))
+    day = date(2024, 3, 3)
+    X = build([found.pulled.typed], case.feature_view(), dataset, day)
+    places = [48 + hour for hour in range(24)] * 2
+    assert X["total_dl_volume_mb"].tolist() == [1011 + 3 * (place % 50) for place in places]
+    assert X["mean_latency_ms"].tolist() == pytest.approx([20 + p % 17 / 4 for p in places])
+    at = X[["cell", "timestamp"]].set_axis(["entity", "time"], axis="columns")
+    y = label(at, [found.pulled.typed], case.table_view(), dataset)["y"]
+    assert y.tolist()[:23] == pytest.approx(X["mean_latency_ms"].tolist()[1:24])
+
+
+def case_of(found: Draft) -> UseCase:
+    """Return the drafted use case."""
+    return parse_yaml(str(found.use_case_yaml).encode(), UseCase, "first")
+
+
+def words_of(text: str) -> str:
+    """Return a draft without its line breaks within comments."""
+    return re.sub(r"\n *# *", " ", text)
 
 
 @pytest.mark.parametrize("kind", ["dataset", "use_case"])

@@ -5,6 +5,8 @@ nothing is known there does it load the references, call the function, publish a
 """
 
 import inspect
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from logging import Logger, LoggerAdapter
@@ -306,7 +308,46 @@ def _restore(ledger: Ledger, reference: Reference) -> None:
 
 def _decode(reference: Reference, data: bytes, hint: Any) -> Any:
     _verified(reference, data)
-    return data if hint is bytes else frames.from_parquet(data, reference.uri)
+    return data if hint is bytes else _DECODED.frame(reference, data)
+
+
+class Decoded:
+    """The frames that were decoded last, by the digest of their bytes.
+
+    The features of each day look back on the same partitions, which would be decoded up to 20
+    times. What is handed out shares memory with what is kept: pandas copies on write.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self._frames: OrderedDict[str, tuple[pd.DataFrame, int]] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def frame(self, reference: Reference, data: bytes) -> pd.DataFrame:
+        """Return the frame of bytes that have the reference's digest."""
+        with self._lock:
+            found = self._frames.get(reference.digest)
+            if found is not None:
+                self._frames.move_to_end(reference.digest)
+                return found[0].copy(deep=False)
+        frame = frames.from_parquet(data, reference.uri)
+        size = int(frame.memory_usage().sum())
+        if size <= self.limit_bytes // 16:  # one large table would drive out all partitions
+            self._keep(reference.digest, frame, size)
+        return frame.copy(deep=False)
+
+    def _keep(self, digest: str, frame: pd.DataFrame, size: int) -> None:
+        with self._lock:
+            if digest in self._frames:
+                return
+            self._frames[digest] = frame, size
+            self._size += size
+            while self._size > self.limit_bytes:
+                self._size -= self._frames.popitem(last=False)[1][1]
+
+
+_DECODED = Decoded(limit_bytes=128 * 1024**2)
 
 
 def _verified(reference: Reference, data: bytes) -> bytes:

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
+from rancast import frames
 from rancast.documents import Document
 from rancast.errors import DataError
 from rancast.references import Reference
-from tasks.steps import STEPS, Step, load_frame
+from tasks.steps import STEPS, Decoded, Step, load_frame
 from tasks.stores import open_lake, open_ledger
 
 DAY = date(2024, 3, 1)
@@ -62,6 +63,12 @@ def by_name(joined: dict[str, list[pd.DataFrame]], day: date) -> pd.DataFrame:
     return pd.DataFrame({"name": list(sizes), "rows": list(sizes.values())})
 
 
+def spoil(frame: pd.DataFrame, day: date) -> pd.DataFrame:
+    """Write into the frame that came in."""
+    frame.loc[0, "a"] -= 1
+    return frame
+
+
 SERIAL = iter(range(1000))
 
 
@@ -80,6 +87,7 @@ COUNT = Step(
 TOTAL = Step("total", total, {"data": FOLDER + "/{sha256}.parquet"})
 BY_NAME = Step("by_name", by_name, {"data": "tables/date={day}/{sha256}.parquet"})
 MAYBE = Step("maybe", maybe, {"data": "tables/{sha256}.parquet"})
+SPOIL = Step("spoil", spoil, {"data": "tables/date={day}/{sha256}.parquet"})
 STAMP = Step("stamp", stamp, {"data": "models/{sha256}.skops"}, volatile=("data",))
 
 
@@ -88,6 +96,20 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "datasets").mkdir()
     monkeypatch.setenv("RANCAST_HOME", str(tmp_path))
     CALLS.clear()
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The places of all frames that are decoded from now on."""
+    places: list[str] = []
+    decode = frames.from_parquet
+
+    def noted(data: bytes, place: str, columns: list[str] | None = None) -> pd.DataFrame:
+        places.append(place)
+        return decode(data, place, columns)
+
+    monkeypatch.setattr(frames, "from_parquet", noted)
+    return places
 
 
 def test_a_known_step_is_not_computed_again() -> None:
@@ -218,6 +240,30 @@ def test_damaged_input_is_refused() -> None:
     open_lake().write(part.uri, b"PAR1 something else")
     with pytest.raises(DataError, match="holds other bytes"):
         TOTAL.make({"frames": [part], "day": DAY}, "uc")
+
+
+def test_input_is_decoded_once_and_what_a_step_makes_of_it_stays_its_own(
+    decoded: list[str],
+) -> None:
+    """Frames are shared between steps, yet none sees what another one wrote into its own."""
+    part = COUNT.make({"n": 22, "day": DAY}, "uc")["even"]
+    for day in (DAY, date(2024, 3, 2)):
+        made = SPOIL.make({"frame": part, "day": day})
+        assert load_frame(made["data"])["a"].tolist() == [-1, *range(2, 22, 2)]
+    assert decoded.count(part.uri) == 1
+
+
+def test_decoded_frames_make_room_for_later_ones(decoded: list[str]) -> None:
+    """The frame that was not asked for the longest goes first, and a large one is never kept."""
+    parts = [COUNT.make({"n": 2 * n, "day": DAY}, "uc")["even"] for n in (100, 101, 1_000)]
+    frame = load_frame(parts[1])
+    kept = Decoded(limit_bytes=int(frame.memory_usage().sum()) * 16)
+    small = [COUNT.make({"n": 2 * n, "day": DAY}, "uc")["even"] for n in range(80, 101)]
+    decoded.clear()
+    for part in (parts[2], parts[2], *small, small[-1], small[0]):
+        found = kept.frame(part, open_lake().read(part.uri))
+        assert len(found) == part.rows
+    assert [decoded.count(part.uri) for part in (parts[2], small[-1], small[0])] == [2, 1, 2]
 
 
 def test_the_first_bytes_of_a_volatile_output_win() -> None:

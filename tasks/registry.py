@@ -194,7 +194,7 @@ class Registry:
                 return
             self._log_batch(run_id, values, known, tags, at_ms)
             self._upload(run_id, artifacts)
-            self._client.set_tag(run_id, DIGEST_TAG, digest)
+            self._set(lambda: self._client.set_tag(run_id, DIGEST_TAG, digest))
             self._client.set_terminated(run_id, "FINISHED")
 
     def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -228,7 +228,7 @@ class Registry:
                 for name, data in contents.items():
                     (path / name).write_bytes(data)
                 self._client.log_artifacts(run_id, str(path), MODEL_FOLDER)
-            self._client.set_tag(run_id, FILES_TAG, record)
+            self._set(lambda: self._client.set_tag(run_id, FILES_TAG, record))
 
     def download_model(self, use_case: str, version: int, model_sha256: str) -> StoredModel:
         """Return a version's model, card and golden rows, with every digest checked.
@@ -294,7 +294,8 @@ class Registry:
         _check_tags(tags)
         with self._asking(f"tag {use_case} version {version}"):
             for name, value in sorted(tags.items()):
-                self._client.set_model_version_tag(use_case, str(version), name, value)
+                given = (use_case, str(version), name, value)
+                self._set(lambda: self._client.set_model_version_tag(*given))
 
     def tags_of(self, use_case: str, version: int) -> dict[str, str] | None:
         """Return the tags of a version, None where there is no such version."""
@@ -485,6 +486,21 @@ class Registry:
                 raise
             return None
 
+    @staticmethod
+    def _set(call: Callable[[], Any]) -> None:
+        """Call what sets values; once more where somebody else was first, and it is there now.
+
+        Measured: of many who set a tag or a param for the first time at once, one gets BAD_REQUEST.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            call()
+        except MlflowException as error:
+            if error.error_code != "BAD_REQUEST":
+                raise
+            call()
+
     # --- single calls ---------------------------------------------------------------------------
 
     def _runs_of(self, experiment_id: str, key: str) -> list[str]:
@@ -516,12 +532,12 @@ class Registry:
     ) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        self._client.log_batch(
-            run_id,
+        given = (
             [Metric(name, value, at_ms, 0) for name, value in sorted(metrics.items())],
             [Param(name, value) for name, value in sorted(params.items())],
             [RunTag(name, value) for name, value in sorted(tags.items())],
         )
+        self._set(lambda: self._client.log_batch(run_id, *given))
 
     def _upload(self, run_id: str, artifacts: Mapping[str, bytes]) -> None:
         if not artifacts:

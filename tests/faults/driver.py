@@ -239,9 +239,9 @@ QUERIES = {
     "runs": "SELECT name, status, lifecycle_stage FROM runs WHERE lifecycle_stage = 'active'"
     " ORDER BY name",
     "params": "SELECT r.name, p.key, p.value FROM params p JOIN runs r USING (run_uuid)"
-    " WHERE r.lifecycle_stage = 'active' ORDER BY 1, 2",
+    " WHERE r.lifecycle_stage = 'active' ORDER BY 1, 2, 3",
     "metrics": "SELECT r.name, m.key, m.value, m.timestamp FROM metrics m"
-    " JOIN runs r USING (run_uuid) WHERE r.lifecycle_stage = 'active' ORDER BY 1, 2",
+    " JOIN runs r USING (run_uuid) WHERE r.lifecycle_stage = 'active' ORDER BY 1, 2, 3",
     "versions": "SELECT name, version, current_stage FROM model_versions"
     " WHERE current_stage != 'Deleted_Internal' ORDER BY 1, 2",
     "aliases": "SELECT name, alias, version FROM registered_model_aliases ORDER BY 1, 2",

@@ -314,6 +314,23 @@ def test_eight_copies_end_with_one_run_and_one_version(
     assert versions(any_registry, use_case) == [found[0]]
 
 
+def test_eight_who_tag_and_log_for_the_first_time_at_once_all_succeed(
+    registry: Registry, pins: FilePins, use_case: str
+) -> None:
+    """Writers of the same values do not fail for having been second, run by run and version."""
+    run_id = registry.ensure_run(pins, "key", use_case, "boosting", {})
+    version = registry.register(pins, use_case, "f1", run_id, {})
+    tags = {f"rancast.tag_{number}": "same" for number in range(9)}
+    at_once(8, lambda _: registry.tag_version(use_case, version, tags))
+    at_once(8, lambda _: registry.tag_run(run_id, tags))
+    params = {"model.C": "0.1", "model.max_depth": "8"}
+    at_once(8, lambda _: registry.track_candidate(run_id, params, {"mae": 1.0}, tags, {}, 0))
+    found = registry.tags_of(use_case, version)
+    assert found is not None and found.items() >= tags.items()
+    data = registry._client.get_run(run_id).data
+    assert data.tags.items() >= tags.items() and data.metrics == {"mae": 1.0}
+
+
 def test_eight_fingerprints_at_once_are_eight_versions(
     registry: Registry, pins: FilePins, use_case: str
 ) -> None:

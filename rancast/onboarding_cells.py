@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from rancast.onboarding_names import (
     unit_hint,
 )
 from rancast.onboarding_sample import SampleTable, value_counts
-from rancast.onboarding_times import TimeGuess, guess_time
+from rancast.onboarding_times import LONGEST_EPOCHS, TimeGuess, guess_time
 from rancast.onboarding_yaml import amount, number_of, shown
 
 MARKS = frozenset(
@@ -75,6 +76,7 @@ SENTINELS = frozenset(
     }
 )
 MOSTLY_NUMBERS = 0.9
+MOSTLY_MAILS = 0.5
 MOST_MARKS = 5
 MOST_CATEGORIES = 20
 LEAST_ROWS_OF_A_CATEGORY = 5
@@ -84,7 +86,16 @@ BOOLEANS = ({"true", "false"}, {"yes", "no"})
 # lengths of MSISDN, IMSI and IMEI, and of numbers that could be one in their national form
 SUBSCRIBER_DIGITS = (10, 15)
 SUSPECT_DIGITS = (7, 9)
+# of ICCID and other names handed out, of which a float would lose the last ones
+LONG_DIGITS = (16, 22)
+# so many no counter reaches, whether they are of one length or not
+LONGEST_COUNTER = 17
+NOW = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC))
 _DIGITS = re.compile(r"(\+|00)?[0-9]+")
+_ICCID = "89[0-9]{16,20}"
+_MAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
+# with a country or area code, and its digits in groups: +49 151 234567, (0151) 234-5678
+_TELEPHONE = r"[+(0][0-9]*[ ()/-][0-9 ()/-]*"
 
 
 @dataclass(frozen=True)
@@ -165,7 +176,8 @@ def _guess_column(table: SampleTable, raw: str, name: str, decimal: str) -> Colu
     time = guess_time(rest, raw in table.times, is_time(name))
     if time is not None:
         return replace(guess, type="timestamp", time=time, notes=(*guess.notes, *time.notes))
-    return _as_numbers(guess, rest, decimal) or _as_words(guess, rest)
+    found = _as_long_digits(guess, rest) or _as_numbers(guess, rest, decimal)
+    return found or _as_words(guess, rest)
 
 
 def _gaps(
@@ -188,13 +200,18 @@ def _as_private(guess: ColumnGuess, rest: "pd.Series[int]") -> ColumnGuess | Non
     """Return the column as one of people's identifiers, if its name or its digits say so."""
     texts = rest.index.to_series()
     digits = texts.str.fullmatch(_DIGITS.pattern)
-    share = float(rest[digits.to_numpy(bool)].sum() / rest.sum())
+    share = _share(rest, digits)
     lengths = texts[digits].str.lstrip("+").str.removeprefix("00").str.len()
     middle = int(lengths.median()) if len(lengths) else 0
     is_narrow = len(lengths) > 0 and float((lengths - middle).abs().le(2).mean()) >= MOSTLY_NUMBERS
     is_long = share >= MOSTLY_NUMBERS and is_narrow and len(rest) > 1
+    if (mails := _share(rest, texts.str.fullmatch(_MAIL))) >= MOSTLY_MAILS:
+        return _hidden(guess, f"{mails:.1%} of its cells are addresses of mail")
     if is_network(guess.name) or is_time(guess.name):
         return None
+    is_call = texts.str.fullmatch(_TELEPHONE) & texts.str.count("[0-9]").between(7, 15)
+    if (calls := _share(rest, is_call)) >= MOSTLY_NUMBERS and not _are_regular(texts):
+        return _hidden(guess, f"{calls:.1%} of its cells are written as telephone numbers are")
     if is_person(guess.name) and _are_names(guess, rest, is_long and middle >= SUSPECT_DIGITS[0]):
         return _hidden(guess, "its name says that it identifies people")
     low, high = SUBSCRIBER_DIGITS
@@ -226,6 +243,48 @@ def _are_names(guess: ColumnGuess, rest: "pd.Series[int]", are_numbers: bool) ->
     is_long = (texts.map(may_name_person) & (is_whole | ~is_quantity)).to_numpy(bool)
     share = max(float(rest[is_long].sum() / rest.sum()), float(is_long.mean()))
     return share >= 1 - MOSTLY_NUMBERS
+
+
+def _as_long_digits(guess: ColumnGuess, rest: "pd.Series[int]") -> ColumnGuess | None:
+    """Return the column as text if it is of digits as names have, and more than a float keeps."""
+    texts = rest.index.to_series()
+    lengths = texts.str.len()
+    middle = int(lengths.median())
+    is_measure = has_unit(guess.name) or bool(unit_hint(guess.name, 0, np.inf))
+    are_digits = _share(rest, texts.str.fullmatch("[0-9]+")) >= MOSTLY_NUMBERS
+    if not are_digits or is_measure or is_network(guess.name):
+        return None
+    reach = 2 if middle > LONGEST_COUNTER else 0
+    is_narrow = float((lengths - middle).abs().le(reach).mean()) >= MOSTLY_NUMBERS
+    if not is_narrow or not LONG_DIGITS[0] <= middle <= LONG_DIGITS[1]:
+        return None
+    if _share(rest, texts.str.fullmatch(_ICCID)) >= MOSTLY_NUMBERS:
+        return _hidden(
+            guess, f"most of its cells are {middle} digits from 89 on, as SIM cards have"
+        )
+    if unit := _since_1970(texts, middle):
+        why = f"{unit} since 1970? Datasets read seconds, milliseconds and microseconds"
+        return None if unit == "microseconds" else guess.as_text(f"{why}; text, to lose no digit")
+    why = (
+        f"{middle} digits or about, more than a number keeps: names of people, of cards or of "
+        "things? If of people, name it under pseudonymise; if it is a measure, make it a float"
+    )
+    return replace(guess.as_text(why), is_private=True)
+
+
+def _since_1970(texts: "pd.Series[str]", digits: int) -> str:
+    """Return the unit of digits that are times close together, empty where they are none."""
+    known = texts[texts.str.len() == digits]
+    seconds = known.astype("float64") / 10.0 ** (digits - 10)
+    first, last = seconds.min(), seconds.max()
+    is_near = last - first <= LONGEST_EPOCHS.total_seconds()
+    is_now = NOW[0].timestamp() <= first and last < NOW[1].timestamp()
+    return {16: "microseconds", 19: "nanoseconds"}.get(digits, "") if is_near and is_now else ""
+
+
+def _share(rest: "pd.Series[int]", is_such: "pd.Series[bool]") -> float:
+    """Return the share of cells whose texts are such."""
+    return float(rest[is_such.to_numpy(bool)].sum() / rest.sum())
 
 
 def _hidden(guess: ColumnGuess, why: str) -> ColumnGuess:

@@ -122,7 +122,12 @@ def _key(
     for name in [name for name in named if not _comes_back(name)]:
         if clock and len(rows.codes) > 1 and _is_alone(rows, name, by=clock.name):
             return (name,), f"all {_total(rows)} have a {name} of their own"
-    first = _exact(rows, start, [*named, *files], 2 if clock else MOST_COLUMNS)
+    most = 2 if clock else MOST_COLUMNS
+    # what is another one in each row is no thing that rows come back to, if others will do
+    back = [name for name in named if rows.share([name]) < 1]
+    first = _exact(rows, start, [*back, *files], most) or _exact(
+        rows, start, [*named, *files], most
+    )
     if first is None and clock:
         first = _nearly(rows, start, [*named, *files])
     if first is None:

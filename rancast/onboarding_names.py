@@ -39,11 +39,11 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # what a name says about its cells; the words are looked for in our form of it
 _NETWORK = re.compile(
     r"(^|_)(raw)?(cell|site|node|sector|enb|gnb|enodeb|gnodeb|bs|bts|nodeb|carrier|band|link|trunk|"
-    r"rnc|bsc|lac|tac|eci|ecgi|nci|cgi|pci|plmn|mcc|mnc|earfcn|nrarfcn|region|area|cluster|ne|"
+    r"rnc|bsc|lac|tac|eci|ecgi|nci|ncgi|cgi|pci|plmn|mcc|mnc|earfcn|nrarfcn|region|area|cluster|ne|"
     r"element|port|interface|slice|cellid|nodeid|siteid)(_|$|\d)"
 )
 _PERSON = re.compile(
-    r"(^|_)(msisdn|imsi|imei|iccid|supi|gpsi|subscriber|customer|caller|callee|calling|called|"
+    r"(^|_)(msisdn|imsi|imei|iccid|sim|supi|gpsi|subscriber|customer|caller|callee|calling|called|"
     r"account|user|phone|telephone|mobile|msn|a_number|b_number|a_party|b_party|anumber|bnumber|"
     r"email|ssn)(_|$)"
 )

@@ -123,6 +123,13 @@ def people(header: str, *columns: Iterable[Any]) -> str:
         ("anything", [f"00{number}" for number in MSISDN]),
         ("customer_id", [f"C-{place:06d}" for place in range(N)]),
         ("Calling Party Number", [f"Called{place}@example.org" for place in range(N)]),
+        ("Site Contact", [f"user{place}@mail.example" for place in range(N)]),
+        ("anything", [*[f"user{place}@mail.example" for place in range(N - 9)], *["none yet"] * 9]),
+        ("anything", [f"+49 151 23{place:05d}" for place in range(N)]),
+        ("anything", [f"(0151) 23{place:05d}" for place in range(N)]),
+        ("SIM", numbers("8935", 20)),
+        ("anything", numbers("8935", 19)),
+        ("anything", [*numbers("8935", 19)[9:], *numbers("8935", 20)[:9]]),
     ],
 )
 def test_identifiers_of_people_are_pseudonymised_and_never_shown(
@@ -183,6 +190,51 @@ def test_numbers_in_national_form_are_hidden_and_asked_about() -> None:
         found.dataset_yaml.split("\n  # ")
     )
     assert not [cell for cell in cells if cell in text_of(found)]
+
+
+def test_long_digits_are_names_and_asked_about() -> None:
+    """Sixteen digits of one length, or more than a counter reaches, are no float that would lose
+    the last ones: text, no cell shown, and whose names they are is a person's to say."""
+    for cells in (
+        numbers("4", 16),
+        numbers("7", 18),
+        [str(pow(3, 50 + place, 2**64)) for place in range(N)],
+    ):
+        found = drafted(people("anything,used", cells, range(N)))
+        assert found.dataset.pseudonymise == {}
+        assert found.dataset.columns["anything"].type == "string"
+        assert "If of people, name it under pseudonymise" in found.dataset_yaml.replace(
+            "\n  # ", " "
+        )
+        assert not [cell for cell in cells if cell in text_of(found)]
+
+
+SINCE_1970 = [1_709_251_200_123_457 + place * 1_234_567_891 for place in range(N)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "kind"),
+    [
+        ("octets", numbers("4", 16), "integer"),
+        ("anything", [7 ** (place % 21) for place in range(N)], "float"),
+        ("anything", [10**13 * 3 ** (place % 12) for place in range(N)], "float"),
+        ("anything", SINCE_1970, "integer"),
+        ("anything", [1000 * stamp for stamp in SINCE_1970], "string"),
+        ("ts", [1000 * stamp for stamp in SINCE_1970], "string"),
+        ("cgi", numbers("27201", 17), "string"),
+        ("begun", [f"0{1 + place % 9}-03-2024" for place in range(N)], "string"),
+        ("anything", [f"0{1 + place % 9}-03-2024" for place in range(N)], "string"),
+        ("anything", [f"10.0.{place}.{place + 100}" for place in range(N)], "string"),
+        ("anything", [f"+{place}.25" for place in range(N)], "float"),
+    ],
+)
+def test_counters_and_times_of_many_digits_are_no_people(
+    name: str, cells: list[Any], kind: str
+) -> None:
+    """A counter is told by its unit or its lengths, a time by its nearness to the others, and
+    nanoseconds, which datasets do not read, stay text; of none a person is suspected."""
+    guess = one_column(cells, name)
+    assert (guess.type, guess.is_private, guess.domain) == (kind, False, "")
 
 
 @pytest.mark.parametrize(

@@ -136,3 +136,12 @@ def test_events_of_whole_days_get_a_band() -> None:
     text = csv("timestamp,event_id,kind", rows)
     assert drafted(text).dataset.volume == (2, 16)
     assert drafted(text, is_whole=False).dataset.volume is None
+
+
+def test_a_number_that_never_comes_back_is_in_no_key() -> None:
+    """A SIM card of its own in each row tells rows apart and is nothing to forecast; cell and
+    carrier are."""
+    keys = [(at, cell, band) for at in stamps(30, 60) for cell in "AB" for band in ("x", "y")]
+    rows = ((*key, f"8935{place * 7919:016d}", place) for place, key in enumerate(keys))
+    dataset = drafted(csv("at,cell,carrier,sim,used", rows)).dataset
+    assert (dataset.key, dataset.entity) == (("cell", "carrier", "at"), "cell")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 from rancast.documents import Document
-from rancast.errors import ConfigurationError
+from rancast.errors import RequestRefused
 from rancast.use_cases import UseCase
 from rancast.windows import Ingested
 
@@ -30,15 +30,15 @@ class Chunk(Document):
 def chunks(use_cases: Iterable[UseCase], start: date, end: date, today: date) -> list[Chunk]:
     """Return what to ingest for these use cases, oldest days first.
 
-    Raises ConfigurationError for a range without a day, or with one that is not over.
+    Raises RequestRefused for a range without a day, or with one that is not over.
     """
     if start >= end:
-        raise ConfigurationError(
+        raise RequestRefused(
             f"A backfill from {start} to {end} has no day: end is the day after the last one, so "
             "it must be later than start."
         )
     if end > today:
-        raise ConfigurationError(
+        raise RequestRefused(
             f"A backfill to {end} holds days that are not over: today is {today} (UTC), which is "
             "the latest end; what comes after is for the schedule."
         )

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from rancast.documents import Document, digest
-from rancast.errors import ConfigurationError, ModelRefused, RegistryError
+from rancast.errors import ModelRefused, RegistryError, RequestRefused
 from rancast.models import ModelCard
 from rancast.use_cases import UseCase
 
@@ -219,29 +219,29 @@ def advance(pointer: Pointer | None, use_case: str, promotion: Promotion) -> Poi
 def rollback_target(pointer: Pointer | None, use_case: str, version: int | None) -> int:
     """Return the version that a rollback goes back to.
 
-    Raises ConfigurationError where nobody was champion before, where the version already is, and
+    Raises RequestRefused where nobody was champion before, where the version already is, and
     where it never was.
     """
     if pointer is None:
-        raise ConfigurationError(
+        raise RequestRefused(
             f"{use_case} has no champion yet, so there is nothing to roll back; promote a version "
             "by hand with the flow promotion."
         )
     champion, earlier = pointer.champion.version, pointer.earlier
     if version is None:
         if earlier is None:
-            raise ConfigurationError(
+            raise RequestRefused(
                 f"Version {champion} of {use_case} has no champion before it to roll back to; name "
                 "a version, or promote one by hand with the flow promotion."
             )
         version = earlier.version
     if version == champion:
-        raise ConfigurationError(
+        raise RequestRefused(
             f"Version {champion} is the champion of {use_case} already; name another version."
         )
     if pointer.former(version) is None:
         known = sorted({entry.champion.version for entry in pointer.history})
-        raise ConfigurationError(
+        raise RequestRefused(
             f"Version {version} of {use_case} was never champion, so there is no way back to it "
             f"(champions so far: {', '.join(map(str, known))}); promote it by hand with the flow "
             "promotion."
@@ -270,10 +270,10 @@ def check_inputs(card: ModelCard, signature: tuple[str, ...], use_case: UseCase)
 
 
 def stated(text: str, field: str) -> str:
-    """Return what a person wrote into a field, on one line; raises ConfigurationError if empty."""
+    """Return what a person wrote into a field, on one line; raises RequestRefused if empty."""
     found = " ".join(text.split())
     if not found:
-        raise ConfigurationError(
+        raise RequestRefused(
             f"{field} is empty; say in a sentence why, since the history of champions keeps it."
         )
     return found

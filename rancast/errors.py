@@ -9,6 +9,10 @@ class ConfigurationError(RancastError):
     """A setting, dataset, suite or use case that cannot work as written."""
 
 
+class RequestRefused(ConfigurationError):
+    """A run that was asked for what cannot be; a retry has the same parameters."""
+
+
 class DataError(RancastError):
     """Raw input that cannot be used, or too little of it."""
 
@@ -27,6 +31,10 @@ class ObjectNotFound(StorageError):
 
 class WriteConflict(StorageError):
     """Somebody else wrote the object first: a conditional write lost."""
+
+
+class ChampionChanged(WriteConflict):
+    """The champion changed since a person asked to change it: a retry would find the same."""
 
 
 class StorageUnreachable(StorageError):

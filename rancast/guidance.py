@@ -12,10 +12,17 @@ CRASHED = "crashed"
 HEADLINE = 240
 FOREIGN = "any-other-error"
 
+PARAMETERS = (
+    "Start a new run with other parameters, as it says: *Copy to new run* has the present ones to "
+    "begin with. *Retry* would meet the same."
+)
+
 # What usually helps, by the class of the error; its own sentence says what exactly.
 NEXT = {
     "ConfigurationError": "Correct the file or setting that it names, then press *Retry*. A "
-    "changed file or setting must reach the worker first.",
+    "changed file or setting must reach the worker first. A wrong name given to the run is "
+    "corrected in a new run.",
+    "RequestRefused": PARAMETERS,
     "DataError": "Have the data delivered or mended as it says, then press *Retry*: blobs are "
     "listed anew.",
     "PartitionRefused": "Read the validation artifact of that day. Have the file delivered again, "
@@ -29,6 +36,8 @@ NEXT = {
     "ObjectNotFound": "Press *Retry*: what the ledger knows how to make is made again.",
     "WriteConflict": "Somebody else was faster. Press *Retry*: the decision is made against the "
     "present champion.",
+    "ChampionChanged": "Look at the artifact `champions-…` of the use case, and start a new run if "
+    "the change is still wanted. *Retry* would meet the same.",
     "StorageUnreachable": "See that the store answers and that its credential is valid, then "
     "press *Retry*. Nothing is computed twice.",
     "RegistryError": "See that MLflow is the one that this lake belongs to, then press *Retry*. "
@@ -37,6 +46,7 @@ NEXT = {
     "ModelRefused": "Do not promote this model. Restore its artifact, or train again.",
     CRASHED: "Its process is gone: killed, out of memory, or its machine lost. Look at the "
     "worker's log and memory, then press *Retry*. What was finished is reused.",
+    "ParameterTypeError": PARAMETERS,
     FOREIGN: "This is no error that rancast expects. Press *Retry* once; if it comes again, it is "
     "a fault of the program, and the log has the traceback.",
 }

@@ -29,7 +29,7 @@ from rancast.approvals import (
     refusal,
 )
 from rancast.champions import Pointer, declared, stated
-from rancast.errors import ConfigurationError
+from rancast.errors import RequestRefused
 from rancast.settings import load_settings
 from rancast.trainings import TrainingOutcome
 from tasks.clock import now
@@ -174,7 +174,7 @@ def _once_per_run(context: TaskRunContext, given: dict[str, Any]) -> str:
 def prepare_question(use_case: str, version: int) -> Asked:
     """Return what a person is asked in this run; a resumed run gets what was shown in the form.
 
-    Raises ConfigurationError where no training has left this version to people, and for a run that
+    Raises RequestRefused where no training has left this version to people, and for a run that
     cannot wait because it is no run of the deployment.
     """
     run = present_run()
@@ -186,7 +186,7 @@ def prepare_question(use_case: str, version: int) -> Asked:
     if found is None:
         found = _last_question(about)
     if found is None or run is None or run.deployment_id is None:
-        raise ConfigurationError(
+        raise RequestRefused(
             f"declared_by is empty, and no training asked people about version {version} of "
             f"{use_case} through this run; to promote it without a question, give your name as "
             "declared_by."
@@ -216,7 +216,7 @@ def _last_question(about: str) -> dict[str, Any] | None:
 def wait_for_answer(asked: Asked) -> AnswerForm:
     """Suspend this run until the form in the UI is answered; a resumed run gets what it says.
 
-    Called by the flow itself, since a task cannot suspend. Raises ConfigurationError in a run that
+    Called by the flow itself, since a task cannot suspend. Raises RequestRefused in a run that
     was ended without an answer and then retried: a form can be shown once.
     """
     form = AnswerForm.with_initial_data(description=description(asked.question, asked.links))
@@ -224,7 +224,7 @@ def wait_for_answer(asked: Asked) -> AnswerForm:
         return suspend_flow_run(wait_for_input=form, key="question", timeout=WAIT_SECONDS)
     except ValidationError as error:
         name, version = asked.question.use_case, asked.question.version
-        raise ConfigurationError(
+        raise RequestRefused(
             f"The question about version {version} of {name} was ended without an answer, and a "
             f"run can ask once; {by_hand(name, version)}."
         ) from error

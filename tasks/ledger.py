@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from rancast.champions import Pointer, Promotion, advance
 from rancast.documents import DocumentT, canonical_json
-from rancast.errors import ObjectNotFound, StorageError, WriteConflict
+from rancast.errors import ChampionChanged, ObjectNotFound, StorageError, WriteConflict
 from rancast.steps import StepEntry
 from tasks.storage import Store
 
@@ -68,7 +68,7 @@ class Ledger:
 
         An entry that is made already changes nothing: a training's if its model is champion, and
         that of a change by people if the history has it. Raises WriteConflict where somebody else
-        changed the champion in the meantime.
+        changed the champion in the meantime, which is ChampionChanged where no retry decides anew.
         """
         name = _pointer_name(use_case)
         current, etag = self._tagged_pointer(name)
@@ -83,15 +83,14 @@ class Ledger:
                 current, _ = self._tagged_pointer(name)
                 if _is_made(current, promotion):
                     return current
-        next_step = (
-            "Run the training again, so that the decision is made against it."
-            if promotion.kind == "promotion"
-            else "Look at the history, and start a new run if the change is still wanted."
-        )
-        raise WriteConflict(
+        said = (
             f"The champion of {use_case} changed while version {promotion.champion.version} was "
             f"being promoted; its version is now {current.champion.version if current else None}. "
-            f"{next_step}"
+        )
+        if promotion.kind in ("promotion", "approval"):
+            raise WriteConflict(f"{said}Retry the run, so that the decision is made against it.")
+        raise ChampionChanged(
+            f"{said}Look at the history, and start a new run if the change is still wanted."
         )
 
     def _tagged_pointer(self, name: str) -> tuple[Pointer | None, str | None]:

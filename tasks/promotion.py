@@ -22,10 +22,11 @@ from rancast.champions import (
 from rancast.decisions import Decision
 from rancast.documents import canonical_json
 from rancast.errors import (
-    ConfigurationError,
+    ChampionChanged,
     ModelRefused,
     RegistryError,
     RegistryUnreachable,
+    RequestRefused,
     WriteConflict,
 )
 from rancast.judging import ChampionState
@@ -190,8 +191,8 @@ def _vacant(registry: Registry, use_case: str) -> ChampionState:
 def plan_promotion(use_case: str, version: int, reason: str, declared_by: str) -> Change:
     """Plan to make a registered version champion because a person said so.
 
-    Raises ConfigurationError for an empty reason, for the present champion, and for a version that
-    does not exist, ModelRefused for one that this lake did not register, and WriteConflict where
+    Raises RequestRefused for an empty reason, for the present champion, and for a version that
+    does not exist, ModelRefused for one that this lake did not register, and ChampionChanged where
     the champion changed after this run was asked for.
     """
     reasons, by = (stated(reason, "reason"),), declared(declared_by)
@@ -199,7 +200,7 @@ def plan_promotion(use_case: str, version: int, reason: str, declared_by: str) -
     def target(pointer: Pointer | None) -> int:
         _expect_unchanged(use_case, pointer)
         if pointer is not None and pointer.champion.version == version:
-            raise ConfigurationError(
+            raise RequestRefused(
                 f"Version {version} is the champion of {use_case} already; there is nothing to do."
             )
         return version
@@ -220,7 +221,7 @@ def plan_approved(question: Question, answer: Answer) -> Change:
         if (pointer.sequence if pointer else 0) != question.sequence:
             raise WriteConflict(
                 f"The champion of {use_case} changed while the answer about version {version} was "
-                "being carried out; run the training again, so that the decision is made against it"
+                "being carried out. Retry this run, which has the training decide again."
             )
         return version
 
@@ -241,8 +242,8 @@ def plan_rollback(
 ) -> Change:
     """Plan to go back to `version`, by default to the champion before the present one.
 
-    Raises ConfigurationError for an empty reason, for the present champion, and for a version that
-    never was champion; ModelRefused and WriteConflict as `plan_promotion` does.
+    Raises RequestRefused for an empty reason, for the present champion, and for a version that
+    never was champion; ModelRefused and ChampionChanged as `plan_promotion` does.
     """
     reasons, by = (stated(reason, "reason"),), declared(declared_by)
 
@@ -284,7 +285,7 @@ def _expect_unchanged(use_case: str, pointer: Pointer | None) -> None:
     if pointer is None or run is None or pointer.history[-1].at <= run.created:
         return
     last = pointer.history[-1]
-    raise WriteConflict(
+    raise ChampionChanged(
         f"The champion of {use_case} changed to version {last.champion.version} at "
         f"{last.at:%Y-%m-%d %H:%M:%S} UTC ({last.kind}, by {last.by}), after this run was asked "
         f"for at {run.created:%H:%M:%S}; look at the history, and start a new run if it is still "
@@ -302,7 +303,7 @@ def _registered(use_case: str, version: int, pointer: Pointer | None) -> Champio
     registry = Registry(load_settings().tracking)
     tags = registry.tags_of(use_case, version)
     if tags is None:
-        raise ConfigurationError(
+        raise RequestRefused(
             f"Use case {use_case} has no version {version} in the registry at {registry.place}; "
             "look up its versions in MLflow, under Models."
         )

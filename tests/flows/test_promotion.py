@@ -14,11 +14,12 @@ from flows.promotion import promotion
 from flows.rollback import rollback
 from rancast.champions import Pointer
 from rancast.errors import (
+    ChampionChanged,
     ConfigurationError,
     ModelRefused,
     RancastError,
     RegistryUnreachable,
-    WriteConflict,
+    RequestRefused,
 )
 from rancast.settings import load_settings
 from tasks.registry import Registry
@@ -121,7 +122,7 @@ def test_by_hand_any_registered_version_becomes_champion_and_can_be_rolled_back(
     assert all(word in row for row, words in zip(rows, told, strict=True) for word in words)
     again = daily(["tiny"], NEXT).trained[0]
     assert again.champion == 1 and known() == pointer
-    with pytest.raises(ConfigurationError, match="no champion before it"):
+    with pytest.raises(RequestRefused, match="no champion before it"):
         rollback("tiny", "further back")
 
 
@@ -129,19 +130,19 @@ def test_by_hand_any_registered_version_becomes_champion_and_can_be_rolled_back(
 @pytest.mark.parametrize(
     "call, error, sentence",
     [
-        (lambda: rollback("tiny", "why"), ConfigurationError, "no champion before it"),
+        (lambda: rollback("tiny", "why"), RequestRefused, "no champion before it"),
         (
             lambda: rollback("tiny", "why", version=1),
-            ConfigurationError,
+            RequestRefused,
             "champion of tiny already",
         ),
-        (lambda: rollback("tiny", "why", version=2), ConfigurationError, "was never champion"),
-        (lambda: rollback("tiny", " "), ConfigurationError, "reason is empty"),
+        (lambda: rollback("tiny", "why", version=2), RequestRefused, "was never champion"),
+        (lambda: rollback("tiny", " "), RequestRefused, "reason is empty"),
         (lambda: rollback("tine", "why"), ConfigurationError, "'tine' not found; known: tiny"),
-        (lambda: promotion("tiny", 1, "why", "Ada"), ConfigurationError, "is the champion"),
-        (lambda: promotion("tiny", 9, "why", "Ada"), ConfigurationError, "no version 9 in"),
-        (lambda: promotion("tiny", 2, "\n", "Ada"), ConfigurationError, "reason is empty"),
-        (lambda: promotion("tiny", 2, "y", " "), ConfigurationError, "declared_by is empty"),
+        (lambda: promotion("tiny", 1, "why", "Ada"), RequestRefused, "is the champion"),
+        (lambda: promotion("tiny", 9, "why", "Ada"), RequestRefused, "no version 9 in"),
+        (lambda: promotion("tiny", 2, "\n", "Ada"), RequestRefused, "reason is empty"),
+        (lambda: promotion("tiny", 2, "y", " "), RequestRefused, "declared_by is empty"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_touched(
@@ -303,7 +304,7 @@ def test_a_change_asked_for_before_the_champion_changed_is_refused(kept_home: Pa
     that was pressed twice goes back once."""
     promotion("tiny", 2, "why", "Ada")
     before = known()
-    with as_run(before.history[0].flow_run), pytest.raises(WriteConflict, match="after this run"):
+    with as_run(before.history[0].flow_run), pytest.raises(ChampionChanged, match="after this run"):
         rollback("tiny", "alarms")
     assert known() == before
 
@@ -325,7 +326,7 @@ def test_of_two_rollbacks_at_once_one_is_made(
         look(change)
 
     monkeypatch.setattr(tasks_promotion.check_target, "fn", overtaken)
-    with pytest.raises(WriteConflict, match="its version is now 1. Look at the history"):
+    with pytest.raises(ChampionChanged, match="its version is now 1. Look at the history"):
         rollback("tiny", "alarms", declared_by="Ada")
     assert [(e.kind, e.by) for e in known().history[2:]] == [("rollback", "Grace")]
 

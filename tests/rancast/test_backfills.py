@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from rancast.backfills import chunks
-from rancast.errors import ConfigurationError
+from rancast.errors import RequestRefused
 from rancast.use_cases import UseCase
 
 TODAY = date(2024, 3, 20)
@@ -49,5 +49,5 @@ def test_today_is_the_latest_end() -> None:
 )
 def test_a_range_that_cannot_be_is_refused(start: str, end: str, said: str) -> None:
     """The sentence says what is wrong with it, and what would be right."""
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(RequestRefused, match=said):
         chunks(CASES, date.fromisoformat(start), date.fromisoformat(end), TODAY)

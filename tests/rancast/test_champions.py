@@ -17,7 +17,7 @@ from rancast.champions import (
     stated,
 )
 from rancast.documents import parse_yaml
-from rancast.errors import ConfigurationError, ModelRefused, RegistryError
+from rancast.errors import ModelRefused, RegistryError, RequestRefused
 from rancast.use_cases import UseCase
 from tests.faults import tiny
 from tests.rancast.outcomes import fit, history, pointer, promotion
@@ -132,7 +132,7 @@ def test_a_rollback_to_nowhere_is_refused(
     """Without a champion before, to the present one, and to one that never was, there is no way
     back; the error says what there is."""
     known = history(*entries) if entries else None
-    with pytest.raises(ConfigurationError, match=sentence):
+    with pytest.raises(RequestRefused, match=sentence):
         rollback_target(known, "tiny", version)
 
 
@@ -199,7 +199,7 @@ def with_features(*current: str) -> UseCase:
 def test_a_change_has_a_reason_and_a_name_as_declared() -> None:
     """An empty reason is refused with the field named; who gives no name is so recorded."""
     assert stated("  alarms\n at night ", "reason") == "alarms at night"
-    with pytest.raises(ConfigurationError, match="^reason is empty"):
+    with pytest.raises(RequestRefused, match="^reason is empty"):
         stated(" \n", "reason")
     assert (declared(" Ada "), declared(" "), declared(None)) == ("Ada", *["not declared"] * 2)
 

@@ -96,6 +96,14 @@ def test_the_page_says_cause_next_action_and_place() -> None:
     assert headline(failure) == f"StorageUnreachable: {SAID}"
 
 
+@pytest.mark.parametrize("kind", ["RequestRefused", "ChampionChanged", "ParameterTypeError"])
+def test_what_a_retry_would_meet_again_takes_a_new_run(kind: str) -> None:
+    """A run keeps its parameters and the time it was asked for, so *Retry* is not what helps."""
+    page = what_to_do(Failure(run="r", state="Failed", kind=kind, message="said"), "")
+    assert "tart a new run" in page and "*Retry* would meet the same" in page
+    assert "press *Retry*" not in page.lower()
+
+
 def test_a_part_of_a_run_is_retried_with_the_whole() -> None:
     """The button of a subflow's run does nothing, so its page says where the right one is."""
     failure = Failure(run="r", state="Crashed", kind=CRASHED, message="killed", is_part=True)

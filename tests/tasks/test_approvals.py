@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rancast.approvals import Answer, Asked, Question
 from rancast.champions import Champion, Change
-from rancast.errors import ConfigurationError, ModelRefused
+from rancast.errors import ModelRefused, RequestRefused
 from tasks import approvals, promotion
 from tasks.approvals import AnswerForm, prepare_question, record_rejection, wait_for_answer
 from tasks.ledger import Ledger
@@ -89,7 +89,7 @@ def test_a_version_of_a_new_registry_is_not_taken_for_the_old_one(
     approvals._ask(about("newer", 5))
     assert prepare_question.fn("tiny", 3).question == about("newer", 5)
     monkeypatch.setattr(Registered, "fingerprint", "unknown")
-    with pytest.raises(ConfigurationError, match="no training asked people about version 3"):
+    with pytest.raises(RequestRefused, match="no training asked people about version 3"):
         prepare_question.fn("tiny", 3)
 
 
@@ -153,7 +153,7 @@ def test_a_question_that_was_ended_and_retried_says_what_to_do(
         return wait_for_input()  # what Prefect does where there is no answer
 
     monkeypatch.setattr(approvals, "suspend_flow_run", resumed)
-    with pytest.raises(ConfigurationError, match="version 3 of tiny was ended without an answer"):
+    with pytest.raises(RequestRefused, match="version 3 of tiny was ended without an answer"):
         wait_for_answer(ASKED)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rancast.champions import Champion, Pointer, Promotion
-from rancast.errors import RegistryError, StorageError, WriteConflict
+from rancast.champions import Champion, Kind, Pointer, Promotion
+from rancast.errors import ChampionChanged, RegistryError, StorageError, WriteConflict
 from tasks.ledger import Ledger
 from tasks.storage import open_store
 
@@ -77,6 +77,19 @@ def test_an_unexpected_champion_stops_the_promotion(ledger: Ledger) -> None:
         ledger.advance("uc", first, promotion(3, first))
     pointer = ledger.pointer("uc")
     assert pointer is not None and pointer.champion.version == 2
+
+
+@pytest.mark.parametrize("kind", ["promotion", "approval", "manual", "rollback", "revert"])
+def test_a_conflict_says_whether_a_retry_decides_anew(ledger: Ledger, kind: Kind) -> None:
+    """A decision by gates or an answer is decided again by a retry, a change by hand is not."""
+    first = ledger.advance("uc", None, promotion(1, None))
+    ledger.advance("uc", first, promotion(2, first))
+    late = promotion(3, first).model_copy(update={"kind": kind})
+    with pytest.raises(WriteConflict) as caught:
+        ledger.advance("uc", first, late)
+    is_decided_again = kind in ("promotion", "approval")
+    assert isinstance(caught.value, ChampionChanged) is not is_decided_again
+    assert ("Retry the run" in str(caught.value)) is is_decided_again
 
 
 def test_promoting_the_champion_again_changes_nothing(ledger: Ledger) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from typing import NamedTuple
 
 from rancast.trainings import TrainingOutcome
@@ -20,9 +20,13 @@ class Gauge(NamedTuple):
     value: float
 
 
-def of_ingest(ingested: Ingested, seconds: float, at: datetime) -> list[Gauge]:
-    """Return the numbers of one ingest that took `seconds` and ended `at`."""
-    dataset = {"dataset": ingested.dataset}
+def of_ingest(ingested: Ingested, flow: str, seconds: float, at: datetime) -> list[Gauge]:
+    """Return the numbers of one ingest that took `seconds` and ended `at`.
+
+    `flow` is what it was a part of: `daily` reads a whole history, `ingest` days of late files and
+    `backfill` a week of the past, so that their numbers cannot be compared.
+    """
+    dataset = {"dataset": ingested.dataset, "flow": flow}
     partitions = ingested.partitions
     days = {
         "present": len(partitions),
@@ -34,13 +38,27 @@ def of_ingest(ingested: Ingested, seconds: float, at: datetime) -> list[Gauge]:
         fate: sum(getattr(facts.rows, fate) for facts in partitions)
         for fate in ("raw", "curated", "quarantined", "duplicates")
     }
-    newest = max((facts.date for facts in partitions if not facts.is_refused), default=None)
-    found = [
+    return [
         *_ended("ingest", dataset, seconds, at),
         *[_days(dataset, state, count) for state, count in days.items()],
         *[_rows(dataset, fate, count) for fate, count in rows.items()],
     ]
-    return found if newest is None else [*found, _newest(dataset, newest)]
+
+
+def newest_day(ingested: Ingested) -> Gauge | None:
+    """Return the newest day of which an ingest accepted a partition, None where it accepted none.
+
+    An ingest of past days knows of none that came later: the higher number is the true one.
+    """
+    newest = max((one.date for one in ingested.partitions if not one.is_refused), default=None)
+    if newest is None:
+        return None
+    return Gauge(
+        "rancast_ingest_newest_day_timestamp_seconds",
+        "Midnight (UTC) of the newest day of which any ingest has accepted a partition",
+        {"dataset": ingested.dataset},
+        datetime.combine(newest, time(), UTC).timestamp(),
+    )
 
 
 def of_training(outcome: TrainingOutcome, seconds: float, at: datetime) -> list[Gauge]:
@@ -124,19 +142,13 @@ def _ended(flow: str, labels: Mapping[str, str], seconds: float, at: datetime) -
 
 
 def _days(labels: Mapping[str, str], state: str, count: int) -> Gauge:
-    text = "Days of the last ingest: with a file, without, refused, validated anew"
+    text = "Days of the last ingest by a flow: with a file, without, refused, validated anew"
     return Gauge("rancast_ingest_days", text, {**labels, "state": state}, count)
 
 
 def _rows(labels: Mapping[str, str], fate: str, count: int) -> Gauge:
-    text = "Rows of the last ingest; raw = curated + quarantined + duplicates"
+    text = "Rows of the last ingest by a flow; raw = curated + quarantined + duplicates"
     return Gauge("rancast_ingest_rows", text, {**labels, "fate": fate}, count)
-
-
-def _newest(labels: Mapping[str, str], day: date) -> Gauge:
-    text = "Midnight (UTC) of the newest day with an accepted partition"
-    midnight = datetime.combine(day, time(), UTC)
-    return Gauge("rancast_ingest_newest_day_timestamp_seconds", text, labels, midnight.timestamp())
 
 
 def _labelled(labels: Mapping[str, str], split: str, count: int) -> Gauge:

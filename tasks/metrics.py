@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: a small file of the lake per dataset and use case, and one of all runs.
+"""Numbers for Prometheus: small files of the lake per dataset and use case, and one of all runs.
 
 `deployments/exporter.py` serves them together; any agent that reads text files can have them, too.
 """
@@ -8,13 +8,16 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Gauge as Family
+from prometheus_client.parser import text_string_to_metric_families
 
-from rancast.gauges import Gauge, of_ingest, of_runs, of_training
+from rancast.errors import ObjectNotFound, WriteConflict
+from rancast.gauges import Gauge, newest_day, of_ingest, of_runs, of_training
 from rancast.trainings import TrainingOutcome
 from rancast.windows import Ingested
 from tasks.clock import now
 from tasks.retrying import retried_task
-from tasks.runs import present_run, recent_runs
+from tasks.runs import present_run, recent_runs, top_flow
+from tasks.storage import Store
 from tasks.stores import open_lake
 
 FOLDER = "reports/metrics"
@@ -22,9 +25,38 @@ FOLDER = "reports/metrics"
 
 @retried_task("record ingest")
 def record_ingest(ingested: Ingested) -> None:
-    """Write the numbers of an ingest, in place of those of the one before."""
-    gauges = of_ingest(ingested, _seconds(), now())
-    open_lake().write(f"{FOLDER}/ingest/{ingested.dataset}.prom", exposition(gauges))
+    """Write the numbers of an ingest, in place of those of the one before by the same flow.
+
+    Of two that end at the same time either may be the last. The newest day only goes forward.
+    """
+    lake, folder, flow = open_lake(), f"{FOLDER}/ingest/{ingested.dataset}", top_flow()
+    gauges = of_ingest(ingested, flow, _seconds(), now())
+    lake.write(f"{folder}/{flow}.prom", exposition(gauges))
+    newest = newest_day(ingested)
+    if newest is not None:
+        _raise(lake, f"{folder}/newest.prom", newest)
+
+
+def _raise(lake: Store, name: str, gauge: Gauge) -> None:
+    """Write one gauge, unless what is there is as high, whoever else writes meanwhile."""
+    while True:
+        known, etag = _read(lake, name)
+        if known is not None and known >= gauge.value:
+            return
+        try:
+            lake.write_if_match(name, exposition([gauge]), etag)
+        except WriteConflict:
+            continue
+
+
+def _read(lake: Store, name: str) -> tuple[float | None, str | None]:
+    """Return the value and the ETag of a file of one gauge, None and None where there is none."""
+    try:
+        data, etag = lake.read_tagged(name)
+    except ObjectNotFound:
+        return None, None
+    (family,) = text_string_to_metric_families(data.decode())
+    return family.samples[0].value, etag
 
 
 @retried_task("record training")

@@ -184,6 +184,18 @@ def read_run(run_id: UUID, flow: str) -> Run:
         return _run(client.read_flow_run(run_id), flow)
 
 
+def top_flow() -> str:
+    """Return the name of the flow that the present run belongs to: its own, or of the one on top.
+
+    "" outside of a run.
+    """
+    top = flow_run.root_flow_run_id
+    if top is None or str(top) == flow_run.id:
+        return flow_run.flow_name or ""
+    with get_client(sync_client=True) as client:
+        return client.read_flow(client.read_flow_run(UUID(str(top))).flow_id).name
+
+
 def name_of(run_id: UUID) -> tuple[str, bool]:
     """Return what a flow run is called, and whether it is a part of another."""
     with get_client(sync_client=True) as client:

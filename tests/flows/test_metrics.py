@@ -1,6 +1,7 @@
 """What a night leaves for Prometheus, and the exporter that serves it."""
 
 import urllib.request
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.exporter import serve
 from tests.flows import homes
+from tests.flows.conftest import AS_OF
 
 
 def scraped(url: str) -> dict[tuple[str, ...], float]:
@@ -33,17 +35,19 @@ def test_a_night_leaves_numbers_that_the_exporter_serves(
     monkeypatch.setenv("RANCAST_HOME", str(home))
     url = f"http://127.0.0.1:{serve(0)}/metrics"
     found = scraped(url)
-    assert found["rancast_ingest_rows", "kpis", "raw"] == 4 * 6 * 24
-    assert found["rancast_ingest_rows", "kpis", "quarantined"] == 4
-    assert found["rancast_ingest_days", "kpis", "present"] == 4
-    assert 0 < found["rancast_ingest_duration_seconds", "kpis"] < 600
+    newest = datetime.combine(AS_OF - timedelta(days=1), time(), UTC).timestamp()
+    assert found["rancast_ingest_newest_day_timestamp_seconds", "kpis"] == newest
+    assert found["rancast_ingest_rows", "kpis", "raw", "daily"] == 4 * 6 * 24
+    assert found["rancast_ingest_rows", "kpis", "quarantined", "daily"] == 4
+    assert found["rancast_ingest_days", "kpis", "daily", "present"] == 4
+    assert 0 < found["rancast_ingest_duration_seconds", "kpis", "daily"] < 600
     assert found["rancast_training_decision", "promoted", "tiny"] == 1
     assert found["rancast_training_decision", "not_promoted", "tiny"] == 0
     assert found["rancast_champion_version", "tiny"] == 1
     assert 0 < found["rancast_training_score", "candidate", "mae", "ridge", "tiny"] < 10
 
-    other = home / ".local/lake/reports/metrics/ingest/other.prom"
-    text = (other.parent / "kpis.prom").read_text()
-    other.write_text(text.replace("kpis", "other").replace(" 4.0", " 5.0"))
-    assert scraped(url)["rancast_ingest_days", "other", "present"] == 5
-    assert scraped(url)["rancast_ingest_days", "kpis", "present"] == 4
+    folder = home / ".local/lake/reports/metrics/ingest"
+    text = (folder / "kpis/daily.prom").read_text()
+    (folder / "other.prom").write_text(text.replace("kpis", "other").replace(" 4.0", " 5.0"))
+    assert scraped(url)["rancast_ingest_days", "other", "daily", "present"] == 5
+    assert scraped(url)["rancast_ingest_days", "kpis", "daily", "present"] == 4

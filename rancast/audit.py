@@ -151,12 +151,24 @@ def audit_table(
         book.checks.append(not_checked("split", "no time and no entity to split by"))
         book.checks.append(not_checked("collapse", "no time and no entity to split by"))
     else:
-        book.checks.append(not_checked("split", "the table has no column that says train or test"))
+        book.checks.append(not_checked("split", _without_split(material)))
         book.ask("collapse", lambda: check_collapse(sample, timedelta(0), bounds, seed))
     book.checks.append(
         not_checked("future", "only features that are made by a use case can be made again")
     )
     return _audit(material, sample, target, book)
+
+
+def _without_split(material: Material) -> str:
+    """Say what a table that is not divided yet would share if somebody divided it by rows."""
+    why = "the table has no column that says train or test"
+    if material.entity is None:
+        return why
+    rows = material.entity.value_counts()
+    return (
+        f"{why}; {int((rows > 1).sum()):,} of {len(rows):,} entities have several rows, which a "
+        "split by rows puts on both sides"
+    )
 
 
 def _look_at_rows(book: _Book, material: Material, bounds: Bounds, seed: int) -> Material:

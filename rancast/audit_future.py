@@ -11,8 +11,10 @@ from rancast import features
 from rancast.audit_findings import Checked, Finding
 from rancast.audit_material import AuditView
 from rancast.datasets import ColumnType, Dataset
+from rancast.errors import EvidenceError
 from rancast.feature_view import FeatureView
 from rancast.joins import Other
+from rancast.onboarding_yaml import number_of
 
 Build = Callable[..., pd.DataFrame]
 
@@ -58,11 +60,11 @@ def check_future(
     """Refuse features that change when every row after t is replaced by noise, or is gone.
 
     For each of `days`, t being the middle one of the day's times. `sources` hold those days
-    and what their features look back on.
+    and what their features look back on. Raises EvidenceError where no row could be compared.
     """
     random = np.random.default_rng(view.seed)
     changed: dict[str, int] = {}
-    compared = 0
+    compared, made = 0, 0
     for day in days:
         before = sources.build(build, view, dataset, day)
         if before.empty:
@@ -74,10 +76,16 @@ def check_future(
         ours, theirs = (
             X[X[clock] <= at].sort_values(keys, ignore_index=True) for X in (before, after)
         )
-        compared += len(ours)
+        compared, made = compared + len(ours), made + 1
         for name, count in _differences(ours, theirs, keys).items():
             changed[name] = changed.get(name, 0) + count
-    detail = f"{compared:,} rows of {len(days)} days made again after everything later was altered"
+    if not compared:
+        raise EvidenceError(
+            f"none of {number_of(len(days), 'day')} has a row of features that could be made "
+            "again; audit days of the table, with the partitions that they look back on."
+        )
+    told = f"{compared:,} rows of {number_of(made, 'day')}"
+    detail = f"{told} made again after everything later was altered"
     return Checked(
         tuple(_finding(name, count, compared) for name, count in changed.items()), detail
     )

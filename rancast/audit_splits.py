@@ -55,7 +55,8 @@ def pairs_of(material: Material, folds: int, embargo: timedelta) -> list[Pair]:
 def check_split(material: Material, pairs: list[Pair], embargo: timedelta) -> Checked:
     """Refuse train and test that share an entity and time, or lie closer than the embargo.
 
-    `pairs` are positions of `material`, which has times.
+    `pairs` are positions of `material`, which has times. How many entities are on both sides is
+    told and not refused: a split by time judges forecasts of entities that are known.
     """
     found = [finding for pair in pairs for finding in _faults(material, pair, embargo)]
     gaps = [gap for pair in pairs if (gap := _gap(material, pair)) is not None]
@@ -63,8 +64,21 @@ def check_split(material: Material, pairs: list[Pair], embargo: timedelta) -> Ch
     return Checked(
         tuple(found),
         f"{len(pairs)} pairs of train and test; the smallest distance is {least}, at least "
-        f"{short_duration(embargo) if embargo else 'none'} is needed",
+        f"{short_duration(embargo) if embargo else 'none'} is needed{_known(material, pairs)}",
     )
+
+
+def _known(material: Material, pairs: list[Pair]) -> str:
+    """Tell how many entities of each test its train knows, in words; nothing without entities."""
+    if material.entity is None or not pairs:
+        return ""
+    entity, counts = material.entity, []
+    for pair in pairs:
+        test = entity.iloc[pair.test].drop_duplicates()
+        known = int(test.isin(entity.iloc[pair.train]).sum())
+        counts.append(f"{pair.name} {known:,} of {len(test):,}")
+    told = "; entities of the test that are in train, too, which a split by time allows: "
+    return told + ", ".join(counts)
 
 
 def _gap(material: Material, pair: Pair) -> timedelta | None:

@@ -15,6 +15,7 @@ from rancast.audit_future import Sources, audited_days, check_future
 from rancast.audit_material import AuditView, Material
 from rancast.audit_splits import Pair, check_split
 from rancast.calls import audit_call
+from rancast.column_types import no_rows
 from rancast.documents import canonical_json
 from rancast.errors import ConfigurationError, EvidenceError, TableRefused
 from rancast.features import build
@@ -263,6 +264,30 @@ def test_an_honest_score_stays() -> None:
     assert found(audit_table(table, "y", "at", "cell"), "collapse") == []
 
 
+def test_entities_on_both_sides_are_counted() -> None:
+    """A split by time judges entities that it knows: how many is told for holdout and folds."""
+    entity = pd.Series(["a", "b"] * (N // 2), dtype="str").where(SERIES.y.index < 210, "new")
+    table = SERIES._replace(entity=entity)
+    pairs = [
+        Pair("train and holdout", EARLY[:-1], LATE),
+        Pair("fold 1 of 1", EARLY[:9], EARLY[11:]),
+    ]
+    checked = check_split(table, pairs, HOUR)
+    assert checked.findings == ()
+    assert checked.detail.endswith(
+        "entities of the test that are in train, too, which a split by time allows: "
+        "train and holdout 2 of 3, fold 1 of 1 2 of 2"
+    )
+
+
+def test_a_table_without_a_split_is_told_what_rows_would_share() -> None:
+    """Of entities with several rows, a split by rows has some on both sides."""
+    cell = ["x", "y", *map(str, range(2, N - 3)), "x", "x", "y"]
+    result = audit_table(plain(at=TIMES, cell=cell), "y", "at", "cell")
+    (said,) = (check.detail for check in result.checks if check.rule == "split")
+    assert f"2 of {N - 3} entities have several rows, which a split by rows puts" in said
+
+
 # --- the future ---------------------------------------------------------------------------------
 
 KPI = dataset()
@@ -299,6 +324,15 @@ CASE = use_case(
         }
     )
 )
+
+
+def test_nothing_compared_is_not_checked() -> None:
+    """Days without a row to make again are no proof: the rule is not checked, and says why."""
+    with pytest.raises(EvidenceError, match="none of 2 days has a row of features"):
+        check_future(Sources([no_rows(KPI)]), view_of(CASE), KPI, DAYS[3:5])
+    result = audit(training_table(CASE), [no_rows(KPI)], view_of(CASE), KPI)
+    assert {check.rule: check.outcome for check in result.checks}["future"] == "not_checked"
+    assert "not checked: future" in result.verdict
 
 
 def test_features_that_look_back_stay_when_the_future_is_noise() -> None:

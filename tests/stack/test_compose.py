@@ -17,6 +17,7 @@ from tests.stack import compose
 FILE = CHECKOUT / "docker-compose.yml"
 ASKED = stack.missing(Path("/nowhere"))
 ONE_SHOTS = {"provision", "registry-user", "deploy", "certificates"}
+FOLDERS = ("datasets", "expectations", "use_cases", "hierarchies")
 QUIET = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -166,13 +167,26 @@ def test_everything_starts_when_what_it_needs_is_there(
 
 
 def test_data_is_in_named_volumes(services: dict[str, dict[str, Any]]) -> None:
-    """What must outlive a container has a name; of the host only the three folders are seen."""
+    """What must outlive a container has a name; of the host only the home's folders are seen,
+    all of them by each container of ours that reads a dataset."""
     mounts = [mount for service in services.values() for mount in service.get("volumes", [])]
     named = {mount["source"] for mount in mounts if mount["type"] == "volume"}
     assert named == {"postgres", "blobs", "prefect", "certificates"}
     binds = {Path(mount["source"]).name for mount in mounts if mount["type"] == "bind"}
-    assert binds == {"datasets", "expectations", "use_cases"}
+    assert binds == set(FOLDERS)
+    for name in ("deploy", "worker", "dask-worker"):
+        targets = {mount["target"] for mount in services[name]["volumes"]}
+        assert targets >= {f"/srv/home/{folder}" for folder in FOLDERS}, name
     assert all(mount["read_only"] for mount in mounts if mount["type"] == "bind")
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "work-pool-docker.json"])
+def test_containers_have_a_place_for_each_folder_of_the_home(file: str) -> None:
+    """The image, and what the Docker pool says of volumes, know every folder of a home."""
+    text = (CHECKOUT / "deployments" / file).read_text()
+    example = (CHECKOUT / ".env.example").read_text()
+    for name in FOLDERS:
+        assert (CHECKOUT / name).is_dir() and name in text and f"{name}/" in example
 
 
 # --- secrets ------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def running() -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="rancast-stack-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # Postgres is not the one who runs the tests
-        tiny.write_home(folder / "home")
+        write_home(folder / "home")
         secrets = {name: stack.new_value(name) for name in stack.missing(folder / ".env")}
         lines = [f"{name}={value}" for name, value in secrets.items()]
         lines += [f"STACK_HOME={folder / 'home'}", "STACK_TASK_RUNNER=tls://dask-scheduler:8786"]
@@ -134,6 +134,18 @@ def running() -> Iterator[Running]:
                 patch.setenv("NO_PROXY", f"{hosts},127.0.0.1,localhost")
                 services.up(PATIENCE_S)
                 yield Running(services, secrets, folder)
+
+
+def write_home(home: Path) -> None:
+    """Write the tiny home, and where its cells are: every folder that a home can have."""
+    tiny.write_home(home)
+    stays = [f"C{cell},S{cell // 2},2024-01-01," for cell in range(tiny.CELLS)]
+    (home / "hierarchies").mkdir()
+    (home / "hierarchies" / "radio.csv").write_text(
+        "\n".join(["entity,site,valid_from,valid_to", *stays, ""])
+    )
+    dataset = home / "datasets" / "kpis.yaml"
+    dataset.write_text(f"{dataset.read_text()}hierarchy: radio\n")
 
 
 @pytest.fixture(scope="module")

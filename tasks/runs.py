@@ -25,6 +25,8 @@ from rancast.guidance import Part
 from tasks.redaction import scrub
 
 PAGE = 200
+# of every deployment, and so of its runs, but not of their parts (deployments/prefect.yaml)
+TAG = "rancast"
 
 
 class Run(Document):
@@ -32,6 +34,8 @@ class Run(Document):
 
     `since` is when it got its present state, `run_time` how long it was running in all its tries,
     and `is_part` tells a subflow run, which is executed only with the run that it is a part of.
+    `is_tagged` tells a run of one of our deployments: others on the server may have flows of the
+    same name, and what a person runs in a shell has no deployment.
     """
 
     id: UUID
@@ -47,6 +51,7 @@ class Run(Document):
     since: datetime | None = None
     run_time: timedelta = timedelta(0)
     is_part: bool = False
+    is_tagged: bool = False
 
 
 def start_run(
@@ -89,16 +94,16 @@ def start_run(
 
 
 def runs_of(flow: str, states: Collection[str]) -> list[Run]:
-    """Return the newest 200 runs of a flow in the named states, such as "Late", newest first.
+    """Return our deployment's newest 200 runs in the named states, such as "Late", newest first.
 
-    Subflow runs are runs of their flow, too. Who asks looks for something newer, or for questions
-    that are open, of which there is one per use case: no older run could change the answer.
+    Who asks looks for something newer, or for questions that are open, of which there is one per
+    use case: no older run could change the answer.
     """
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(
             flow_filter=FlowFilter.model_validate({"name": {"any_": [flow]}}),
             flow_run_filter=FlowRunFilter.model_validate(
-                {"state": {"name": {"any_": sorted(states)}}}
+                {"state": {"name": {"any_": sorted(states)}}, "tags": {"all_": [TAG]}}
             ),
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=PAGE,
@@ -117,7 +122,7 @@ def recent_runs(flow: str, since: datetime, until: datetime) -> list[Run]:
 
 
 def busy_runs(flows: Collection[str]) -> list[Run]:
-    """Return the runs of these flows that a process should be at work on, subflow runs included."""
+    """Return the runs of these flows that a process should be at work on, whosever they are."""
     busy = {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
     with get_client(sync_client=True) as client:
         return [run for flow in sorted(flows) for run in _read_all(client, flow, busy)]
@@ -141,6 +146,20 @@ def _read_all(client: SyncPrefectClient, flow: str, wanted: dict[str, Any]) -> l
         if len(page) < PAGE:
             break
     return list(found.values())
+
+
+def is_ours(run: Run) -> bool:
+    """Tell whether a run, or the topmost one that it is a part of, is of our deployments."""
+    if not run.is_part:
+        return run.is_tagged
+    with get_client(sync_client=True) as client:
+        top = client.read_flow_run(run.id)
+        while top.parent_task_run_id is not None:
+            above = client.read_task_run(top.parent_task_run_id).flow_run_id
+            if above is None:
+                return False
+            top = client.read_flow_run(above)
+        return TAG in top.tags
 
 
 def last_heartbeat(run_id: UUID, since: datetime) -> datetime | None:
@@ -236,6 +255,7 @@ def _run(run: FlowRun, flow: str) -> Run:
         since=run.state.timestamp if run.state else None,
         run_time=run.total_run_time,
         is_part=run.parent_task_run_id is not None,
+        is_tagged=TAG in run.tags,
     )
 
 

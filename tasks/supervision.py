@@ -26,7 +26,7 @@ from tasks.artifacts import publish, show_what_to_do
 from tasks.clock import now
 from tasks.events import DEADLINE_AT_RISK, DEADLINE_MISSED, announce
 from tasks.redaction import redacted
-from tasks.runs import Run, busy_runs, end_run, last_heartbeat, recent_runs
+from tasks.runs import Run, busy_runs, end_run, is_ours, last_heartbeat, recent_runs
 from tasks.stores import open_ledger
 
 # how far back nights are looked for, to learn how long one takes
@@ -39,10 +39,11 @@ EVENTS = {"at-risk": DEADLINE_AT_RISK, "missed": DEADLINE_MISSED}
 @task(task_run_name="end zombies", cache_policy=NO_CACHE)
 @redacted
 def end_zombies(flows: Collection[str]) -> list[str]:
-    """End the runs of these flows that give no sign of life any more; return their names.
+    """End our deployments' runs that give no sign of life any more, and parts; return their names.
 
     The slots that they held become free. One that somebody was cancelling is Cancelled, any other
-    Crashed, from which it can be retried.
+    Crashed, from which it can be retried. Runs of others, and those started in a shell, which hold
+    no slot, cannot be retried and may have no heartbeat, are left to whoever started them.
     """
     # this run is alive, whatever its clock says
     others = [run for run in busy_runs(flows) if str(run.id) != flow_run.id]
@@ -52,7 +53,7 @@ def end_zombies(flows: Collection[str]) -> list[str]:
 def _end_if_dead(run: Run, moment: datetime) -> bool:
     since = run.since or run.created
     # asked for only where the state is old enough, which is hardly ever
-    if not is_dead(since, None, moment):
+    if not is_dead(since, None, moment) or not is_ours(run):
         return False
     beat = last_heartbeat(run.id, since - timedelta(days=1))
     if not is_dead(since, beat, moment):
@@ -115,12 +116,11 @@ def _watched_since(case: UseCase, moment: datetime) -> datetime:
 
 
 def _nights(use_case: str, moment: datetime) -> list[Run]:
-    """Return the runs of the deployment daily that train the use case, newest first."""
+    """Return the runs of our deployment daily that train the use case, newest first."""
     return [
         run
         for run in recent_runs("daily", moment - LEARNED_FROM, moment + PLANNED)
-        if run.deployment_id is not None
-        and use_case in (run.parameters.get("use_cases") or [use_case])
+        if run.is_tagged and use_case in (run.parameters.get("use_cases") or [use_case])
     ]
 
 

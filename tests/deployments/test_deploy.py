@@ -25,6 +25,7 @@ from rancast.datasets import known_datasets
 from flows.supervision import FLOWS
 from rancast.settings import find_home
 from rancast.use_cases import known_use_cases
+from tasks.runs import TAG
 from tests import servers as real
 from tests.stack import compose
 from tests.workers import Deployed
@@ -224,10 +225,11 @@ def test_it_refuses_without_a_server(monkeypatch: pytest.MonkeyPatch, capsys: An
 @pytest.mark.parametrize("deployment", declared.read_declared(), ids=lambda one: one.name)
 def test_every_entrypoint_imports(deployment: declared.Declared) -> None:
     """An entrypoint that fails to import is not hidden behind Prefect's placeholder, and each
-    deployment is named as its flow and has a description and a form."""
+    deployment is named as its flow and has a description, a form and the tag that says it is ours.
+    """
     fields = deployment.fields()
     assert deployment.entrypoint == f"flows.{deployment.name}.{deployment.name}"
-    assert fields["description"]
+    assert fields["description"] and TAG in fields["tags"]
     for field in fields["parameter_openapi_schema"]["properties"].values():
         assert field.get("description"), field
 

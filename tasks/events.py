@@ -5,7 +5,9 @@ The automations that listen are in deployments/automations.yaml.
 
 from typing import Any
 
-from prefect.events import emit_event
+from prefect.client.orchestration import get_client
+from prefect.events.schemas.events import Event
+from prefect.runtime import flow_run
 
 from rancast.documents import digest
 from rancast.manifests import PartitionFacts
@@ -25,18 +27,38 @@ def announce(event: str, about: str, sentence: str, once: str, payload: dict[str
     """Emit an event about a thing unless `once` was announced before; tell whether it was now.
 
     `about` names the thing as in "deadline.churn_risk", `once` the fact. That it was told is
-    pinned in the ledger afterwards: killed in between, it is told twice rather than never.
+    pinned in the ledger once the server has taken it: killed in between, it is told twice rather
+    than never. A server that takes it and dies within the seconds until it has written it loses it.
     """
     ledger, name = open_ledger(), f"announced/{once}"
     if ledger.pinned(name) is not None:
         return False
-    emit_event(
-        event,
-        resource={"prefect.resource.id": f"rancast.{about}", "prefect.resource.name": about},
-        payload={"sentence": scrub(sentence), **payload},
-    )
+    told = {
+        "event": event,
+        "resource": _resource(f"rancast.{about}", about),
+        "related": _present_run(),
+        "payload": {"sentence": scrub(sentence), **payload},
+    }
+    _send(Event.model_validate(told))
     ledger.pin(name, {"event": event, "sentence": sentence})
     return True
+
+
+def _send(event: Event) -> None:
+    """Have the server take an event; Prefect's own `emit_event` only queues it in this process."""
+    with get_client(sync_client=True) as client:
+        client.request("POST", "/events", json=[event.model_dump(mode="json")])
+
+
+def _present_run() -> list[dict[str, str]]:
+    if flow_run.id is None:
+        return []
+    run = _resource(f"prefect.flow-run.{flow_run.id}", flow_run.name or "")
+    return [run | {"prefect.resource.role": "flow-run"}]
+
+
+def _resource(identity: str, name: str) -> dict[str, str]:
+    return {"prefect.resource.id": identity, "prefect.resource.name": name}
 
 
 @retried_task("announce refused")

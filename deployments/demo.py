@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,11 +56,14 @@ def main() -> int:
         scale = Scale(cells=options.cells, days=options.days)
         as_of = scale.start + timedelta(days=scale.days)
         use_cases = options.use_cases or known_use_cases(settings.home)
-        written, total = write_raw(settings, scale, use_cases)
-        say(f"1. Raw files: {total} simulated, {written} of them new, below {settings.raw}")
-        say("2. Starting an embedded Prefect server (up to half a minute on a first start) ...")
-        with prefect_server(settings) as api_url:
-            night = run_daily(settings, api_url, use_cases, as_of, started)
+        datasets = simulated(settings, use_cases)
+        say("1. Starting an embedded Prefect server (up to half a minute on a first start) ...")
+        with ThreadPoolExecutor(1) as meanwhile:
+            writing = meanwhile.submit(write_raw, settings, scale, datasets)
+            with prefect_server(settings) as api_url:
+                written, total = writing.result()
+                say(f"2. Raw files: {total} simulated, {written} of them new, below {settings.raw}")
+                night = run_daily(settings, api_url, use_cases, as_of, started)
     except RancastError as error:
         print(f"\nThe demo stopped: {error}", file=sys.stderr)
         return 1
@@ -76,11 +80,10 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def write_raw(settings: Settings, scale: Scale, use_cases: list[str]) -> tuple[int, int]:
-    """Write the simulated files that the use cases need and that are not there yet.
+def simulated(settings: Settings, use_cases: list[str]) -> list[str]:
+    """Return the datasets that the use cases need, sorted.
 
-    Returns how many were written, and of how many. Raises ConfigurationError for an unknown use
-    case, and for one of a dataset that is not simulated.
+    Raises ConfigurationError for an unknown use case, and for a dataset that is not simulated.
     """
     needed = {name for case in use_cases for name in load_use_case(settings.home, case).datasets}
     if not needed <= set(DATASETS):
@@ -88,9 +91,14 @@ def write_raw(settings: Settings, scale: Scale, use_cases: list[str]) -> tuple[i
             f"{', '.join(sorted(needed - set(DATASETS)))} is not simulated, only "
             f"{', '.join(DATASETS)}; name the use cases of these: make demo USE_CASES=..."
         )
+    return sorted(needed)
+
+
+def write_raw(settings: Settings, scale: Scale, datasets: list[str]) -> tuple[int, int]:
+    """Write the simulated files that are not there yet; return how many, and of how many."""
     root = Path(url2pathname(urlsplit(settings.raw).path))
     written = total = 0
-    for name, data in raw_files(scale, sorted(needed)):
+    for name, data in raw_files(scale, datasets):
         path = root / name
         total += 1
         if path.exists() and path.read_bytes() == data:

@@ -48,7 +48,8 @@ deploy: $(VENV)/.installed  ## put pools, deployments and automations on the ser
 	@$(BIN)/python -m deployments.deploy
 
 test: $(VENV)/.installed node_modules/.installed  ## run the tests, on real servers
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not ui and not operators" $(PYTEST)
+	@# three for two cores, since many a test waits for a server
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder -m "not ui and not operators" $(PYTEST)
 
 test-operators: $(VENV)/.installed node_modules/.installed  ## run the tests that need workers, or the whole stack
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "operators and not ui" $(PYTEST)

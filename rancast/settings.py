@@ -46,7 +46,8 @@ class Settings(BaseSettings):
         default=SecretStr(DEVELOPMENT_KEY), validation_alias="RANCAST_PSEUDONYM_KEY"
     )
     task_runner: str = Field(default="thread", validation_alias="RANCAST_TASK_RUNNER")
-    workers: int = Field(default=4, ge=1, le=64, validation_alias="RANCAST_WORKERS")
+    # more threads than these mostly wait for Python's lock, which costs time itself
+    workers: int = Field(default=2, ge=1, le=64, validation_alias="RANCAST_WORKERS")
     docs_url: str = Field(default="", validation_alias="RANCAST_DOCS_URL")
     mlflow_ui_url: str = Field(default="", validation_alias="RANCAST_MLFLOW_UI_URL")
 

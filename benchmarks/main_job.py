@@ -29,6 +29,7 @@ STAGES = (
     "fit",
     "evaluate",
     "track",
+    "tell",
     "between",
 )
 

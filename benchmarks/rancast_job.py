@@ -33,8 +33,10 @@ STAGE_OF = {
     "track": "track",
     "register": "track",
     "apply": "track",
-    "show": "track",
+    "report": "track",
 }
+# what is told to people and kept for the next night: plans, pages, numbers
+OTHER = "tell"
 
 # a subflow is a task run of its flow, too, and spans those of its own
 SUBFLOWS = ("ingest-", "training-")
@@ -74,7 +76,7 @@ def stage_spans() -> dict[str, list[Span]]:
     for run in task_runs():
         if run.name.startswith(SUBFLOWS):
             continue
-        stage = STAGE_OF[run.name.split()[0]]
+        stage = STAGE_OF.get(run.name.split()[0], OTHER)
         spans.setdefault(stage, []).append((run.start_time.timestamp(), run.end_time.timestamp()))
     return spans
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from rancast.datasets import Name
 from rancast.documents import Document
-from rancast.durations import Length, LengthOrZero, short_duration
+from rancast.durations import DAY, Length, LengthOrZero, short_duration
 from rancast.field_types import WITHOUT_REPEATS, Columns, Condition
 
 Statistic = Literal["mean", "std", "min", "max", "median", "sum", "count"]
@@ -143,8 +143,7 @@ class BusyHour(Document):
 
     def reach(self, timezone: str) -> timedelta:
         """Return how many whole UTC days before that of t it looks at; local days begin earlier."""
-        is_earlier = timezone != "UTC" or self.delay > timedelta(0)
-        return timedelta(days=self.days + is_earlier)
+        return (self.days + (timezone != "UTC") - (-self.delay // DAY)) * DAY
 
     def names(self) -> Iterator[str]:
         """Yield the feature names: is_busy_hour, hours_from_busy_hour; network_ before the hour."""

@@ -34,10 +34,10 @@ def record_ingest(ingested: Ingested) -> None:
     lake.write(f"{folder}/{flow}.prom", exposition(gauges))
     newest = newest_day(ingested)
     if newest is not None:
-        _raise(lake, f"{folder}/newest.prom", newest)
+        _lift(lake, f"{folder}/newest.prom", newest)
 
 
-def _raise(lake: Store, name: str, gauge: Gauge) -> None:
+def _lift(lake: Store, name: str, gauge: Gauge) -> None:
     """Write one gauge, unless what is there is as high, whoever else writes meanwhile."""
     while True:
         known, etag = _read(lake, name)

@@ -6,7 +6,6 @@ nothing is known there does it load the references, call the function, publish a
 
 import inspect
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from logging import Logger, LoggerAdapter
@@ -14,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
 import pandas as pd
+from cachetools import LRUCache
 from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
@@ -319,32 +319,25 @@ class Decoded:
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self._frames: OrderedDict[str, tuple[pd.DataFrame, int]] = OrderedDict()
-        self._size = 0
+        # one large table would drive out all partitions
+        self._largest = limit_bytes // 16
+        self._frames: LRUCache[str, pd.DataFrame] = LRUCache(limit_bytes, getsizeof=_size)
         self._lock = threading.Lock()
 
     def frame(self, reference: Reference, data: bytes) -> pd.DataFrame:
         """Return the frame of bytes that have the reference's digest."""
         with self._lock:
             found = self._frames.get(reference.digest)
-            if found is not None:
-                self._frames.move_to_end(reference.digest)
-                return found[0].copy(deep=False)
-        frame = frames.from_parquet(data, reference.uri)
-        size = int(frame.memory_usage().sum())
-        if size <= self.limit_bytes // 16:  # one large table would drive out all partitions
-            self._keep(reference.digest, frame, size)
-        return frame.copy(deep=False)
+        if found is None:
+            found = frames.from_parquet(data, reference.uri)
+            if _size(found) <= self._largest:
+                with self._lock:
+                    self._frames[reference.digest] = found
+        return found.copy(deep=False)
 
-    def _keep(self, digest: str, frame: pd.DataFrame, size: int) -> None:
-        with self._lock:
-            if digest in self._frames:
-                return
-            self._frames[digest] = frame, size
-            self._size += size
-            while self._size > self.limit_bytes:
-                self._size -= self._frames.popitem(last=False)[1][1]
+
+def _size(frame: pd.DataFrame) -> int:
+    return int(frame.memory_usage().sum())
 
 
 _DECODED = Decoded(limit_bytes=128 * 1024**2)

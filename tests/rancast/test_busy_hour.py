@@ -10,6 +10,7 @@ import pytest
 from rancast.busy_hour import hourly_traffic, in_busy_hours, network_traffic, usual_busy_hour
 from rancast.errors import ConfigurationError
 from rancast.groups import group_labels
+from rancast.feature_definitions import BusyHour
 from rancast.features import build, lookback_days
 from tests.rancast.counts import DAY, bits_of, dataset, rows, use_case
 
@@ -117,6 +118,21 @@ def test_the_days_before_t_are_local_ones() -> None:
     position = found["hours_from_busy_hour"]
     assert position[pd.Timestamp("2024-03-04 15:00", tz="UTC")] == 23 - 10 - 24
     assert position[pd.Timestamp("2024-03-04 17:00", tz="UTC")] == 1 - 14 + 24
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Europe/Dublin", "America/New_York", "Asia/Kolkata"])
+@pytest.mark.parametrize("delay", ["0s", "10min", "6h", "20h", "30h"])
+def test_lookback_covers_the_days_before_those_that_may_still_run(
+    timezone: str, delay: str
+) -> None:
+    """Whatever t of a UTC day, the earliest local day that counts lies within the lookback."""
+    given = {"traffic": "used", "dataset": "calls", "by": "cell", "days": 5, "delay": delay}
+    busy = BusyHour.model_validate(given)
+    midnight = pd.Timestamp("2024-06-10", tz="UTC")
+    times = pd.date_range(midnight, periods=24 * 12, freq="5min")
+    local = (times - pd.Timedelta(busy.delay)).tz_convert(timezone).normalize()
+    earliest = (local - pd.DateOffset(days=busy.days)).min()
+    assert earliest >= midnight - busy.reach(timezone)
 
 
 @pytest.mark.parametrize(("timezone", "days"), [("UTC", 5), ("America/New_York", 6)])

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pandas as pd
-import pytest
-from sklearn.metrics import adjusted_rand_score
 
 from rancast.fit_view import Candidate
 from rancast.search import Rows, fit_rows, stability_of
-from rancast.stability import Stability, stability
+from rancast.stability import Stability
 from tests.rancast.cases import clustering, use_case
 
 CELLS, DAYS = 24, 3
@@ -60,22 +58,3 @@ def test_a_refit_that_is_not_possible_agrees_in_nothing() -> None:
     many = Candidate(name="many", estimator="KMeans", params={"n_clusters": CELLS * DAYS + 1})
     view, labels = use_case(clustering()).fit_view(), np.arange(CELLS * DAYS) % 3 * 1.0
     assert stability_of(many, {}, data, data, labels, view).by_row.max() == 0.0
-
-
-@pytest.mark.parametrize("clusters", [1, 2, 4])
-def test_agreement_is_scikit_learns_adjusted_rand_index_of_each_time(clusters: int) -> None:
-    """Times of different sizes in any order, and halves that are equal, trivial or at odds."""
-    random = np.random.default_rng(clusters)
-    time = pd.Series(pd.date_range("2024-03-04", periods=40, tz="UTC").repeat(range(1, 41)))
-    time = time.sample(frac=1, random_state=1).reset_index(drop=True)
-    own = random.integers(0, 3, len(time)).astype("float64")
-    halves = [random.integers(0, clusters, len(time)) * 1.0, own.copy()]
-    names = pd.Series([f"C{number % 9}" for number in range(len(time))])
-    for one, other in (halves, halves[:1] * 2):
-        answers = iter([one, other] * 10)
-        found = stability(lambda _: next(answers), names, time, own, 99, 1).by_row
-        for rows_of_time in time.groupby(time).indices.values():
-            wanted = adjusted_rand_score(one[rows_of_time], other[rows_of_time])
-            is_one_cluster = len(set(own[rows_of_time])) == 1
-            expected = 0.0 if is_one_cluster else wanted
-            assert found[rows_of_time].tolist() == pytest.approx([expected] * len(rows_of_time))
